@@ -1,0 +1,53 @@
+# make demo, make lab and make test each go from a machine with Python 3.11 to 3.13 to done.
+# PYTHON=... chooses the Python; the torch build (CPU or CUDA) is chosen in .ci/install.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+VENV := .venv
+BIN := $(VENV)/bin
+needs := pyproject.toml constraints.txt .ci/install .ci/venv
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test lint types format hooks clean
+
+help: ## what can be made
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+demo: $(VENV)/.ready ## train on the bundled ethanol, compare with every rival
+	@$(BIN)/asteroid-nb demo
+
+lab: $(VENV)/.ready ## open the notebooks in JupyterLab
+	@$(BIN)/asteroid-nb lab
+
+test: $(VENV)/.ready-dev lint types ## all checks: lint, types, tests, notebooks, browser
+	@.ci/browser $(BIN)
+	@$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 tests notebooks
+
+lint: $(VENV)/.ready-dev ## ruff, without changing anything
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(VENV)/.ready-dev ## pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.ready-dev ## let ruff put the code in order
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+hooks: $(VENV)/.ready-dev ## check and strip before every commit
+	@$(BIN)/pre-commit install
+
+clean: ## remove the environment and what tools left behind
+	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	@find asteroid_nb tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready: $(needs)
+	@.ci/venv $(VENV)
+	@.ci/install $(BIN)/python md
+	@touch $@
+
+$(VENV)/.ready-dev: $(needs)
+	@.ci/venv $(VENV)
+	@.ci/install $(BIN)/python md,dev
+	@touch $(VENV)/.ready $@

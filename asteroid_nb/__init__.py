@@ -1,0 +1,65 @@
+"""A notebook-first bench for learned molecular dynamics: ``import asteroid_nb as anb``.
+
+Train a forecaster, watch its trajectory beside the reference, and see where, when and why it goes wrong. The verbs
+below are loaded when first used, so that importing does no work and needs neither torch nor a viewer.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Each verb and the module, below this package, that defines it.
+_VERBS = {
+    "Trajectory": "data.trajectory",
+    "StateTrajectory": "data.trajectory",
+    "load": "data.readers",
+    "save": "data.readers",
+    "sample": "data.catalogue",
+    "download": "data.catalogue",
+    "simulate": "data.simulate",
+    "train": "forecast.api",
+    "rollout": "forecast.api",
+    "evaluate": "forecast.api",
+    "compare": "widgets.compare",
+    "error_over_horizon": "views.horizon",
+    "attention_map": "views.attention",
+}
+
+if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds the two together
+    from asteroid_nb.data.catalogue import download, sample
+    from asteroid_nb.data.readers import load, save
+    from asteroid_nb.data.simulate import simulate
+    from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
+    from asteroid_nb.forecast.api import evaluate, rollout, train
+    from asteroid_nb.views.attention import attention_map
+    from asteroid_nb.views.horizon import error_over_horizon
+    from asteroid_nb.widgets.compare import compare
+
+__all__ = [
+    "StateTrajectory",
+    "Trajectory",
+    "attention_map",
+    "compare",
+    "download",
+    "error_over_horizon",
+    "evaluate",
+    "load",
+    "rollout",
+    "sample",
+    "save",
+    "simulate",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _VERBS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
+    verb = getattr(import_module(f"{__name__}.{_VERBS[name]}"), name)
+    globals()[name] = verb
+    return verb
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

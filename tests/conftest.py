@@ -1,0 +1,70 @@
+"""What every test starts from: one seed, one torch thread, and polite skips where a browser or a GPU is missing."""
+
+from __future__ import annotations
+
+import functools
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+#: System names under which a Chromium is looked for, before the one Playwright may have downloaded.
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(autouse=True)
+def _same_start_for_every_test():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  (third-party code still reads the old global state)
+    random.seed(0)
+
+
+@functools.cache
+def chromium_path() -> str | None:
+    """Return a Chromium that starts, the system's before Playwright's, or None."""
+    found = [shutil.which(name) for name in CHROMIUM_NAMES]
+    return next((path for path in [*found, _playwright_chromium()] if path and _starts(path)), None)
+
+
+def _playwright_chromium() -> str | None:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return None
+    with sync_playwright() as playwright:
+        return playwright.chromium.executable_path
+
+
+def _starts(path: str) -> bool:
+    if not Path(path).exists():
+        return False
+    return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of a Chromium that starts; tests that ask for it carry the marker ``browser``."""
+    path = chromium_path()
+    assert path, "a test without the marker 'browser' asked for a browser"
+    return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the browser tests last, and skip what this machine cannot run."""
+    items.sort(key=lambda item: "browser" in item.keywords)
+    for item in items:
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+        if "browser" in item.keywords and not chromium_path():
+            item.add_marker(pytest.mark.skip(reason="no Chromium starts on this machine: apt-get install chromium"))
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "no Chromium" in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_sep("!", f"NO CHROMIUM: {len(skipped)} BROWSER TESTS WERE SKIPPED", red=True, bold=True)
