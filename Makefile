@@ -20,9 +20,11 @@ demo: $(VENV)/.ready ## train on the bundled ethanol, compare with every rival
 lab: $(VENV)/.ready ## open the notebooks in JupyterLab
 	@$(BIN)/asteroid-nb lab
 
-test: $(VENV)/.ready-dev lint types ## all checks: lint, types, tests, notebooks, browser
+# Everything is run even if one check fails, and pytest last, so that its summary is the last line.
+test: $(VENV)/.ready-dev ## all checks: lint, types, tests, notebooks, browser
 	@.ci/browser $(BIN)
-	@$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 tests notebooks
+	@status=0; $(MAKE) --no-print-directory --keep-going lint types || status=1; \
+	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 tests $(wildcard notebooks/*.ipynb) || status=1; exit $$status
 
 lint: $(VENV)/.ready-dev ## ruff, without changing anything
 	@$(BIN)/ruff check
