@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: errors over the horizon, structure, spectra, conservation."""
