@@ -104,8 +104,12 @@ class Hiding:
     def find_spec(self, fullname, path=None, target=None):
         return None if fullname.split(".")[0] in {absent!r} else self.finder.find_spec(fullname, path, target)
 
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
+    def find_distributions(self, *context):
+        found = getattr(self.finder, "find_distributions", lambda *context: ())(*context)
+        return [one for one in found if one.name.lower() not in {absent!r}]
+
+    def invalidate_caches(self):
+        return None
 
 sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 for module in {modules!r}:
