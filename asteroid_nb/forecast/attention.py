@@ -1,0 +1,114 @@
+"""Attention over atoms and over time, one class for every kind, whose weights can be recorded as they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from asteroid_nb.shapes import Bool, Float
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries over a memory.
+
+    Args:
+        width: of a token, over all heads.
+        heads: how many.
+        mode: "softmax", or "continuous" for exp(QKᵀ/√d)V / n (STNN's form divided by the number of keys n, because the
+            unnormalised sum grows with it).
+    """
+
+    def __init__(self, width: int, heads: int, *, mode: str = "softmax") -> None:
+        super().__init__()
+        self.heads, self.mode = heads, mode
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.recorded: Tensor | None = None
+        self.recording = False
+
+    def project(self, memory: Float[Tensor, "*batch keys width"]) -> tuple[Tensor, Tensor]:
+        """Return keys and values [..., heads, keys, width / heads]; a decoder caches them."""
+        keys, values = self.key_value(memory).chunk(2, dim=-1)
+        return self._split(keys), self._split(values)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "*batch queries width"],
+        memory: Float[Tensor, "*batch keys width"] | None = None,
+        *,
+        projected: tuple[Tensor, Tensor] | None = None,
+        bias: Tensor | None = None,
+    ) -> Float[Tensor, "*batch queries width"]:
+        """Return what each query gathers; ``bias`` [..., heads or 1, queries, keys] is added to the scores (−inf masks)."""
+        keys, values = projected if projected is not None else self.project(tokens if memory is None else memory)
+        queries = self._split(self.query(tokens))
+        if self.recording or self.mode != "softmax":
+            weights = self.weights(queries, keys, bias)
+            if self.recording:
+                self.recorded = weights.detach()
+            gathered = weights @ values
+        else:
+            gathered = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        return self.out(gathered.transpose(-2, -3).flatten(-2))
+
+    def weights(self, queries: Tensor, keys: Tensor, bias: Tensor | None) -> Float[Tensor, "*batch heads queries keys"]:
+        """Return the weights the values are summed with: rows sum to one in softmax mode."""
+        scores = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
+        if bias is not None:
+            scores = scores + bias
+        return scores.softmax(-1) if self.mode == "softmax" else scores.exp() / scores.shape[-1]
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+
+
+class DistanceBias(nn.Module):
+    """b_head(RBF(distance)): what each head adds to the score of a pair of atoms so far apart."""
+
+    def __init__(self, heads: int, *, n_basis: int = 16, longest_ang: float = 8.0) -> None:
+        super().__init__()
+        self.register_buffer("centres", torch.linspace(0.5, longest_ang, n_basis), persistent=False)
+        self.width_ang = (longest_ang - 0.5) / (n_basis - 1)
+        self.to_heads = nn.Linear(n_basis, heads)
+        nn.init.zeros_(self.to_heads.weight)
+
+    def forward(self, distances: Float[Tensor, "*batch atoms atoms"]) -> Float[Tensor, "*batch heads atoms atoms"]:
+        basis = torch.exp(-0.5 * ((distances[..., None] - self.centres) / self.width_ang).square())
+        return self.to_heads(basis).movedim(-1, -3)
+
+
+def blocked(allowed: Bool[Tensor, "*batch queries keys"]) -> Float[Tensor, "*batch queries keys"]:
+    """Return the bias that masks: 0 where allowed, −inf elsewhere."""
+    return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, float("-inf"))
+
+
+@contextmanager
+def recording(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Yield a mapping that holds, after each forward pass inside, the weights of every attention by its name in the model."""
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, Attention)}
+    record = Record(layers)
+    for layer in layers.values():
+        layer.recording = True
+    try:
+        yield record
+    finally:
+        record.keep()
+        for layer in layers.values():
+            layer.recording, layer.recorded = False, None
+
+
+class Record(dict[str, Tensor]):
+    """Attention weights by layer name. Filled by `keep`, which `recording` calls at its end."""
+
+    def __init__(self, layers: dict[str, Attention]) -> None:
+        super().__init__()
+        self._layers = layers
+
+    def keep(self) -> None:
+        """Take over what the layers recorded last."""
+        self.update({name: layer.recorded for name, layer in self._layers.items() if layer.recorded is not None})

@@ -1,0 +1,125 @@
+"""What each token sees: the delay vectors of all atoms around one atom, in that atom's frame, as scaled backward differences.
+
+The differences x, ∇x, ∇²x, … of the last frames are a linear change of basis of the delay vector (Newton's) in which position,
+velocity and acceleration stand apart, each with one scalar scale, so that a network or a ridge map sees numbers near one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asteroid_nb.data.geometry import bond_hops
+from asteroid_nb.data.windows import Molecule
+from asteroid_nb.forecast.frames import frame_atoms, into, local_frames
+from asteroid_nb.shapes import Float, Int
+
+#: Atoms whose motion one atom's token holds; beyond, attention carries it.
+MOST_NEIGHBOURS = 32
+
+
+@dataclass(frozen=True)
+class State:
+    """The molecule at some frames of each window, as every atom sees it.
+
+    Args:
+        features: [windows, times, atoms, features], the scaled differences of all neighbours in the atom's frame.
+        frames: [windows, times, atoms, 3, 3], rotations into the atom's frame.
+        anchor: [windows, times, atoms, 3] Å, the atom's position.
+        velocity: [windows, times, atoms, 3] Å per frame, zero where the state holds positions alone.
+    """
+
+    features: Tensor
+    frames: Tensor
+    anchor: Tensor
+    velocity: Tensor
+
+    def at(self, time: int) -> State:
+        """Return one of the times, the axis kept."""
+        keep = slice(time, time + 1 or None)
+        return State(self.features[:, keep], self.frames[:, keep], self.anchor[:, keep], self.velocity[:, keep])
+
+
+class Environment(nn.Module):
+    """Turns positions into `State`.
+
+    Args:
+        molecule: whose bonds give frames and neighbours.
+        seen_frames: how many frames a token holds.
+        frame: "local", or "fixed" axes.
+        shared: atoms of one element share their mean, their weights and their scales; else each atom is its own group.
+    """
+
+    def __init__(self, molecule: Molecule, *, seen_frames: int, frame: str, shared: bool = False) -> None:
+        super().__init__()
+        self.seen_frames, self.frame = seen_frames, frame
+        group = np.unique(molecule.atomic_numbers, return_inverse=True)[1] if shared else np.arange(molecule.n_atoms)
+        self.register_buffer("group", torch.as_tensor(group))
+        spanning = frame_atoms(molecule) if frame == "local" else np.zeros((molecule.n_atoms, 2), dtype=int)
+        self.register_buffer("spanning", torch.as_tensor(spanning))
+        self.register_buffer("neighbours", torch.as_tensor(nearest_atoms(molecule)))
+        self.register_buffer("differences", _difference_matrix(seen_frames), persistent=False)
+        self.register_buffer("mean", torch.zeros(self.n_groups, seen_frames, self.neighbours.shape[1], 3))
+        self.register_buffer("scale", torch.ones(seen_frames, 1, 1))
+
+    @property
+    def n_groups(self) -> int:
+        return int(self.group.max()) + 1
+
+    @property
+    def n_features(self) -> int:
+        return self.seen_frames * self.neighbours.shape[1] * 3
+
+    def forward(self, sequence: Float[Tensor, "windows frames atoms 3"], times: Int[Tensor, " times"]) -> State:
+        """Return the state at the given frames; each looks back ``seen_frames`` and never ahead."""
+        raw, frames, anchor, velocity = self.raw(sequence, times)
+        return State(((raw - self.mean[self.group]) / self.scale).flatten(-3), frames, anchor, velocity)
+
+    def raw(self, sequence: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return unscaled features [windows, times, atoms, orders, neighbours, 3], frames, anchor and velocity."""
+        lags = torch.arange(self.seen_frames, device=sequence.device)
+        delays = sequence[:, times[:, None] - lags]
+        anchor = delays[:, :, 0]
+        frames = self._frames(anchor)
+        orders = torch.einsum("kl,wtlnc->wtknc", self.differences, delays)
+        around = orders[:, :, :, self.neighbours].movedim(2, 3)
+        around[..., 0, :, :] = around[..., 0, :, :] - anchor[..., None, :]
+        rotated = into(frames, around.flatten(-3, -2)).unflatten(-2, around.shape[-3:-1])
+        velocity = orders[:, :, 1] if self.seen_frames > 1 else torch.zeros_like(anchor)
+        return rotated, frames, anchor, velocity
+
+    def fit(self, sequence: Tensor, times: Tensor) -> None:
+        """Set the mean of each group and the one scale of each order of differences, from training windows."""
+        raw = self.raw(sequence, times)[0].flatten(0, 1)
+        self.mean.copy_(self.over_group(raw.mean(0)))
+        self.scale.copy_((raw - self.mean[self.group]).square().mean((0, 1, 3, 4)).sqrt().clamp(min=1e-8).view(-1, 1, 1))
+
+    def over_group(self, per_atom: Float[Tensor, "atoms *rest"]) -> Float[Tensor, "groups *rest"]:
+        """Return the mean over the atoms of each group."""
+        summed = per_atom.new_zeros(self.n_groups, *per_atom.shape[1:]).index_add(0, self.group, per_atom)
+        size = torch.bincount(self.group, minlength=self.n_groups).to(per_atom.dtype)
+        return summed / size.view(-1, *[1] * (per_atom.ndim - 1))
+
+    def _frames(self, anchor: Tensor) -> Tensor:
+        if self.frame == "local":
+            return local_frames(anchor, self.spanning)
+        return torch.eye(3, device=anchor.device, dtype=anchor.dtype).expand(*anchor.shape, 3)
+
+
+def nearest_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms neighbours"]:
+    """Return for each atom itself and its nearest others by bonds, then by distance in the reference structure.
+
+    The order does not depend on how the atoms are listed, so that atoms of one group may share weights.
+    """
+    hops = bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms)
+    apart = np.linalg.norm(molecule.reference[:, None] - molecule.reference[None], axis=-1)
+    return np.lexsort((apart, hops), axis=-1)[:, : min(molecule.n_atoms, MOST_NEIGHBOURS)]
+
+
+def _difference_matrix(orders: int) -> Float[Tensor, "orders lags"]:
+    """Return the backward differences: row k is (−1)^l C(k, l)."""
+    return torch.tensor([[(-1.0) ** lag * comb(order, lag) for lag in range(orders)] for order in range(orders)])

@@ -1,0 +1,169 @@
+"""The layers of the STI-Transformer: local-global attention over atoms, attention over time, and the two stacks' layers.
+
+Tokens are [windows, times, nodes, width]; nodes are the atoms and, after them, the learned registers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
+from asteroid_nb.forecast.settings import STISettings
+
+
+@dataclass(frozen=True)
+class Biases:
+    """What is added to attention scores: over atoms [windows, times, heads or 1, nodes, nodes], over time [queries, keys]."""
+
+    local: Tensor | None
+    wide: Tensor | None
+    temporal: Tensor | None
+
+
+@dataclass
+class Cache:
+    """Keys and values a decoder layer has seen: over time, and of the encoder's memory."""
+
+    temporal: tuple[Tensor, Tensor] | None = None
+    memory: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass
+class Caches:
+    """One `Cache` per decoder layer."""
+
+    layers: list[Cache] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, n_layers: int) -> Caches:
+        return cls([Cache() for _ in range(n_layers)])
+
+
+class FeedForward(nn.Sequential):
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+
+class SpatialBias(nn.Module):
+    """Distances to biases: neighbours alone for local attention, all atoms for global, registers free."""
+
+    def __init__(self, settings: STISettings, hops: Tensor) -> None:
+        super().__init__()
+        self.registers, self.cutoff_ang = settings.registers, settings.cutoff_ang
+        self.register_buffer("bonded", hops <= settings.hops)
+        self.has_local = settings.spatial != "global" and settings.local == "neighbours"
+        self.has_wide = settings.spatial != "local"
+        if self.has_local:
+            self.near = DistanceBias(settings.heads)
+        if self.has_wide:
+            self.far = DistanceBias(settings.heads)
+
+    def forward(self, anchor: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return local and global biases for atoms at these positions [windows, times, atoms, 3] Å."""
+        distances = (anchor[..., :, None, :] - anchor[..., None, :, :]).square().sum(-1).clamp(min=1e-12).sqrt()
+        local = wide = None
+        if self.has_local:
+            allowed = self.bonded | (distances < self.cutoff_ang)
+            local = self._pad(self.near(distances) + blocked(allowed)[..., None, :, :], outside=float("-inf"))
+        if self.has_wide:
+            wide = self._pad(self.far(distances), outside=0.0)
+        return local, wide
+
+    def _pad(self, bias: Tensor, *, outside: float) -> Tensor:
+        extra, n_atoms = self.registers, bias.shape[-1]
+        padded = torch.nn.functional.pad(bias, (0, extra, 0, extra), value=outside)
+        if extra and outside:
+            own = torch.arange(n_atoms, n_atoms + extra, device=bias.device)
+            padded[..., own, own] = 0.0
+        return padded
+
+
+class SpatialAttention(nn.Module):
+    """Local attention (neighbours, or each atom over time) and global attention, one after the other or gated together."""
+
+    def __init__(self, settings: STISettings) -> None:
+        super().__init__()
+        self.variable, self.fusion = settings.local == "variable", settings.fusion
+        make = lambda: Attention(settings.width, settings.heads, mode=settings.attention)  # noqa: E731
+        self.local = make() if settings.spatial != "global" else None
+        self.wide = make() if settings.spatial != "local" else None
+        self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
+        self.gate = nn.Linear(settings.width, settings.width) if self.gated else None
+
+    @property
+    def gated(self) -> bool:
+        return self.fusion == "gated" and self.local is not None and self.wide is not None
+
+    def forward(self, x: Tensor, biases: Biases) -> Tensor:
+        if self.gated:
+            normed = self.norms[0](x)
+            share = torch.sigmoid(self.gate(normed))
+            return x + share * self._near(normed, biases) + (1 - share) * self.wide(normed, bias=biases.wide)
+        if self.local is not None:
+            x = x + self._near(self.norms[0](x), biases)
+        if self.wide is not None:
+            x = x + self.wide(self.norms[1](x), bias=biases.wide)
+        return x
+
+    def _near(self, normed: Tensor, biases: Biases) -> Tensor:
+        if self.variable:
+            return self.local(normed.transpose(1, 2), bias=biases.temporal).transpose(1, 2)
+        return self.local(normed, bias=biases.local)
+
+
+class EncoderLayer(nn.Module):
+    """Local and global attention over atoms, causal attention over each atom's time, feed-forward; pre-norm residual."""
+
+    def __init__(self, settings: STISettings) -> None:
+        super().__init__()
+        self.spatial = SpatialAttention(settings)
+        self.norm = nn.LayerNorm(settings.width)
+        self.temporal = Attention(settings.width, settings.heads, mode=settings.attention)
+        self.feed_forward = FeedForward(settings.width)
+
+    def forward(self, x: Tensor, biases: Biases) -> Tensor:
+        x = self.spatial(x, biases)
+        over_time = self.norm(x).transpose(1, 2)
+        x = x + self.temporal(over_time, bias=biases.temporal).transpose(1, 2)
+        return x + self.feed_forward(x)
+
+
+class DecoderLayer(nn.Module):
+    """Causal attention over time, attention over atoms within each slot, attention to the encoder's memory, feed-forward."""
+
+    def __init__(self, settings: STISettings) -> None:
+        super().__init__()
+        make = lambda: Attention(settings.width, settings.heads, mode=settings.attention)  # noqa: E731
+        self.temporal, self.transformation = make(), make()
+        self.spatial = SpatialAttention(settings)
+        self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
+        self.feed_forward = FeedForward(settings.width)
+
+    def forward(self, x: Tensor, memory: Tensor, biases: Biases, cache: Cache | None = None) -> Tensor:
+        """Return the slots' tokens; with a cache ``x`` holds the new slots alone.
+
+        Args:
+            memory: [windows, nodes, keys, width], what each node may read of the encoder.
+        """
+        over_time = self.norms[0](x).transpose(1, 2)
+        projected = self.temporal.project(over_time)
+        if cache is not None:
+            if cache.temporal is not None:
+                projected = tuple(torch.cat(pair, dim=-2) for pair in zip(cache.temporal, projected, strict=True))
+            cache.temporal = projected
+        x = x + self.temporal(over_time, projected=projected, bias=biases.temporal).transpose(1, 2)
+        x = self.spatial(x, biases)
+        read = cache.memory if cache is not None and cache.memory is not None else self.transformation.project(memory)
+        if cache is not None:
+            cache.memory = read
+        x = x + self.transformation(self.norms[1](x).transpose(1, 2), projected=read).transpose(1, 2)
+        return x + self.feed_forward(x)
+
+
+def causal(n_queries: int, n_keys: int, device: torch.device) -> Tensor:
+    """Return the bias that lets query q (the last ``n_queries`` of the keys) see no later key."""
+    keys = torch.arange(n_keys, device=device)
+    return blocked(keys <= keys[n_keys - n_queries :, None])

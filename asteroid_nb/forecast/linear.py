@@ -1,0 +1,112 @@
+"""Closed-form ridge maps: the rivals that published tables leave out, and the forecast our network starts from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from asteroid_nb.data.windows import Window, Windows
+from asteroid_nb.forecast.environment import Environment, State
+from asteroid_nb.forecast.frames import into, out_of
+from asteroid_nb.shapes import Float
+
+#: Regularisation strengths tried on validation data, relative to unit-variance features.
+STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+
+#: Windows gathered at a time while sums are accumulated.
+CHUNK_WINDOWS = 1024
+
+
+class Moments:
+    """Running sums from which every ridge solution follows: count, means, XᵀX and XᵀY, in float64, per group."""
+
+    def __init__(self) -> None:
+        self.count, self.sums = 0, []
+
+    def add(self, x: Float[Tensor, "groups samples features"], y: Float[Tensor, "groups samples targets"]) -> None:
+        x, y = x.double(), y.double()
+        new = [x.sum(1), y.sum(1), x.mT @ x, x.mT @ y]
+        self.sums = [old + more for old, more in zip(self.sums, new, strict=True)] if self.sums else new
+        self.count += x.shape[1]
+
+    def solve(self, strength: float, *, intercept: bool) -> tuple[Tensor, Tensor]:
+        """Return weights [groups, features, targets] and intercepts [groups, targets] that minimise |y − xW − b|² + λ|W|²."""
+        mean_x, mean_y, xx, xy = [total / self.count for total in self.sums]
+        if intercept:
+            xx = xx - mean_x[:, :, None] * mean_x[:, None]
+            xy = xy - mean_x[:, :, None] * mean_y[:, None]
+        factor = torch.linalg.cholesky(xx + strength * torch.eye(xx.shape[-1], dtype=xx.dtype, device=xx.device))
+        weights = torch.cholesky_solve(xy, factor)
+        offset = mean_y - (mean_x[:, None] @ weights)[:, 0] if intercept else torch.zeros_like(mean_y)
+        return weights, offset
+
+
+def best_strength(moments: Moments, error_of: Callable[[Tensor, Tensor], float], *, intercept: bool) -> tuple[Tensor, Tensor]:
+    """Return the solution whose error on validation data is the smallest over `STRENGTHS`."""
+    solutions = [moments.solve(strength, intercept=intercept) for strength in STRENGTHS]
+    return min(solutions, key=lambda solution: error_of(*solution))
+
+
+class LinearSkip(nn.Module):
+    """A linear forecast from one state: copy, constant velocity, or a ridge map for each group of atoms in its frame.
+
+    Args:
+        environment: that makes the states.
+        horizon: frames ahead.
+        kind: "none", "constant_velocity" or "ridge".
+    """
+
+    def __init__(self, environment: Environment, *, horizon: int, kind: str) -> None:
+        super().__init__()
+        self.horizon, self.kind = horizon, kind
+        self.register_buffer("group", environment.group, persistent=False)
+        if kind == "ridge":
+            self.register_buffer("weights", torch.zeros(environment.n_groups, environment.n_features, horizon * 3))
+            self.register_buffer("offset", torch.zeros(environment.n_groups, horizon * 3))
+
+    def forward(self, state: State) -> Float[Tensor, "windows times columns atoms 3"]:
+        """Return columns 0 (the frame itself) to ``horizon`` of the delay-matrix row at every time of the state."""
+        anchor = state.anchor[:, :, None]
+        if self.kind == "ridge":
+            components = torch.einsum("wtnf,nfh->wtnh", state.features, self.weights[self.group]) + self.offset[self.group]
+            steps = out_of(state.frames, components.unflatten(-1, (self.horizon, 3))).movedim(2, 3)
+        else:
+            leads = torch.arange(1, self.horizon + 1, device=anchor.device).view(1, 1, -1, 1, 1)
+            steps = leads * state.velocity[:, :, None] * (self.kind == "constant_velocity")
+        return torch.cat([anchor, anchor + steps], dim=2)
+
+    def fit(self, environment: Environment, train: Windows, validation: Windows, prepare: Callable[[Window], Window]) -> None:
+        """Solve the ridge map on the training windows, regularised as the validation windows like it best."""
+        if self.kind != "ridge":
+            return
+        present = torch.tensor([train.shape.history - 1])
+        moments = Moments()
+        for window in map(prepare, train.batches(CHUNK_WINDOWS)):
+            moments.add(*self._pairs(environment(window.history, present), window.truth))
+        checked = [prepare(window) for window in validation.subset(most=4 * CHUNK_WINDOWS).batches(CHUNK_WINDOWS)]
+        pairs = [self._pairs(environment(window.history, present), window.truth) for window in checked]
+        weights, offset = best_strength(moments, lambda *solution: mean_rmse(pairs, *solution), intercept=True)
+        self.weights.copy_(weights)
+        self.offset.copy_(offset)
+
+    def _pairs(self, state: State, future: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features and targets [groups, samples, …] of the present state."""
+        moved = (future - state.anchor).movedim(1, 2)
+        targets = into(state.frames[:, 0], moved).flatten(-2)
+        return self._grouped(state.features[:, 0]), self._grouped(targets)
+
+    def _grouped(self, per_atom: Float[Tensor, "windows atoms values"]) -> Float[Tensor, "groups samples values"]:
+        """Return the samples of each group; smaller groups repeat theirs evenly, which leaves their solution as it is."""
+        n_groups, sizes = int(self.group.max()) + 1, torch.bincount(self.group)
+        copies = math.lcm(*sizes.tolist())
+        picked = [torch.where(self.group == g)[0].repeat(copies // int(sizes[g])) for g in range(n_groups)]
+        return per_atom[:, torch.stack(picked)].movedim(1, 0).flatten(1, 2)
+
+
+def mean_rmse(pairs: list[tuple[Tensor, Tensor]], weights: Tensor, offset: Tensor) -> float:
+    """Return the error in Å averaged over lead times of a linear map on (features, targets)."""
+    errors = [(x @ weights.float() + offset.float()[:, None] - y).square().unflatten(-1, (-1, 3)) for x, y in pairs]
+    return float(torch.cat(errors, dim=1).mean((0, 1, 3)).sqrt().mean())

@@ -1,0 +1,169 @@
+"""What an STI-Transformer is made of and trained with: frozen settings, three presets, every ablation one change away."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from asteroid_nb.data.windows import WindowShape
+from asteroid_nb.errors import InvalidSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class STISettings:
+    """The model. Names follow ``ASTEROID.md``: T = history, H = horizon, L = H + 1.
+
+    Args:
+        history: frames seen.
+        horizon: frames predicted in one call.
+        width: of a token.
+        heads: of every attention.
+        encoder_layers: local, global and temporal attention, then feed-forward.
+        decoder_layers: temporal, local-global and transformation attention, then feed-forward.
+        delay_frames: frames each token sees (its delay vector); 2 is positions and velocities.
+        row_stride: an encoder token, and so a row of the delay matrix, every n frames; 1 is the literal reading.
+        slot_frames: frames a decoder token predicts; 1 is the literal reading.
+        state: "positions" leaves the velocities out.
+        frame: "local" atom frames (exact rotation), the "window" superposed as a whole on the training reference by its first
+            frame (approximate), or "none" (rotations are learnt from augmentation).
+        skip: the linear forecast that training starts from.
+        spatial: which attention over atoms.
+        fusion: of local and global.
+        local: "neighbours" in space, or "variable": each atom over its own time.
+        hops: atoms within so many bonds are local,
+        cutoff_ang: and those within this distance.
+        registers: learned tokens that global attention may use.
+        attention: "softmax" or "continuous" (see `Attention`).
+        sti: the delay-matrix head; without it the decoder corrects the linear forecast alone.
+        conjugate: what Ψ must reconstruct the structure from, if anything.
+        decode: "autoregressive" slot by slot, or "parallel": all slots correct the STI forecast at once.
+        atom_identity: each atom has weights of its own (one molecule); without it atoms differ by element and bonds alone.
+    """
+
+    history: int = 16
+    horizon: int = 32
+    width: int = 96
+    heads: int = 4
+    encoder_layers: int = 3
+    decoder_layers: int = 2
+    delay_frames: int = 8
+    row_stride: int = 4
+    slot_frames: int = 8
+    state: Literal["positions+velocities", "positions"] = "positions+velocities"
+    frame: Literal["local", "window", "none"] = "local"
+    skip: Literal["ridge", "constant_velocity", "none"] = "ridge"
+    spatial: Literal["local+global", "local", "global"] = "local+global"
+    fusion: Literal["sequential", "gated"] = "sequential"
+    local: Literal["neighbours", "variable"] = "neighbours"
+    hops: int = 2
+    cutoff_ang: float = 3.0
+    registers: int = 2
+    attention: Literal["softmax", "continuous"] = "softmax"
+    sti: bool = True
+    conjugate: Literal["none", "subset", "hide_first"] = "subset"
+    decode: Literal["autoregressive", "parallel"] = "autoregressive"
+    atom_identity: bool = True
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        if not 1 <= self.seen_frames <= self.history:
+            raise InvalidSettings(f"delay_frames is {self.delay_frames}, history {self.history}: a token cannot see more than that.")
+        if self.horizon % self.slot_frames:
+            raise InvalidSettings(f"slot_frames {self.slot_frames} must divide horizon {self.horizon}.")
+        if self.width % self.heads:
+            raise InvalidSettings(f"heads {self.heads} must divide width {self.width}.")
+        if self.skip == "constant_velocity" and self.seen_frames < 2:
+            raise InvalidSettings("skip='constant_velocity' needs velocities: use delay_frames of 2 or more, or skip='none'.")
+
+    @property
+    def seen_frames(self) -> int:
+        """Return how many frames a token holds: one when velocities are left out."""
+        return 1 if self.state == "positions" else self.delay_frames
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Return the history frames that head a row of the delay matrix, the present one last."""
+        last = self.history - 1
+        return tuple(range(last, self.seen_frames - 2, -self.row_stride))[::-1]
+
+    @property
+    def n_slots(self) -> int:
+        return self.horizon // self.slot_frames
+
+    @property
+    def slot_starts(self) -> tuple[int, ...]:
+        """Return the frame each future slot continues from, the present one first."""
+        return tuple(self.history - 1 + slot * self.slot_frames for slot in range(self.n_slots))
+
+    @property
+    def context_starts(self) -> tuple[int, ...]:
+        """Return the observed frames the decoder reads before the first slot, within the last L − 1."""
+        first = max(self.seen_frames - 1, self.history - self.horizon)
+        return tuple(range(self.history - 1 - self.slot_frames, first - 1, -self.slot_frames))[::-1]
+
+    def window_shape(self, stride_frames: int = 1) -> WindowShape:
+        return WindowShape(history=self.history, horizon=self.horizon, stride_frames=stride_frames)
+
+    def replace(self, **changes: Any) -> STISettings:
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSettings:
+    """The loss: weights of its terms and what is done to the windows.
+
+    Args:
+        decoder: weight of the decoder's squared error,
+        matrix: of the STI forecast's,
+        determined_state: of DS,
+        future_consistency: of FC,
+        reconstruction: of Ψ's error.
+        training: "self_supervised" drops the first two, the regime of STICM and its successors.
+        mirror: half the windows are mirrored in training. Only for molecules without labelled left and right hands: mirrored
+            ethanol has its two CH₂ hydrogens exchanged, which no simulation of it ever shows.
+        rotate: the windows are turned at random; needed only where the model is not equivariant.
+        teacher_forcing: share of decoder slots that see the true previous slot, at the start and at the end of training
+            (scheduled sampling).
+        noise_ang: Gaussian noise added to the history in training, for stable rollouts.
+    """
+
+    decoder: float = 1.0
+    matrix: float = 0.5
+    determined_state: float = 0.3
+    future_consistency: float = 0.1
+    reconstruction: float = 0.05
+    training: Literal["supervised", "self_supervised"] = "supervised"
+    mirror: bool = False
+    rotate: bool | None = None
+    teacher_forcing: tuple[float, float] = (1.0, 0.0)
+    noise_ang: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+
+
+def _check_choices(settings: Any) -> None:
+    """Raise `InvalidSettings` for a word that is not among the choices its annotation lists."""
+    from typing import get_args, get_origin, get_type_hints
+
+    for name, hint in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise InvalidSettings(f"{name} was {value!r}; choose one of {', '.join(map(repr, get_args(hint)))}.")
+        if hint is int and (not isinstance(value, int) or value < 0):
+            raise InvalidSettings(f"{name} was {value!r}; it must be a whole number, not negative.")
+
+
+PRESETS: dict[str, STISettings] = {
+    "tiny": STISettings(history=8, horizon=8, width=48, encoder_layers=2, decoder_layers=1, delay_frames=4, row_stride=2, slot_frames=4),
+    "notebook": STISettings(),
+    "large": STISettings(width=256, heads=8, encoder_layers=4, decoder_layers=3, row_stride=1, slot_frames=4),
+}
+
+
+def preset(name: str, **changes: Any) -> STISettings:
+    """Return a preset by name, some of its fields changed."""
+    if name not in PRESETS:
+        raise InvalidSettings(f"No preset is called {name!r}; there are {', '.join(PRESETS)}.")
+    return PRESETS[name].replace(**changes)

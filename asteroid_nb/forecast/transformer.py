@@ -1,0 +1,254 @@
+"""The STI-Transformer: encoder over history frames, delay-matrix head, decoder over future slots, on top of a linear forecast."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asteroid_nb.data.geometry import bond_hops
+from asteroid_nb.data.windows import Molecule, Window, Windows
+from asteroid_nb.forecast import sti
+from asteroid_nb.forecast.conjugate import Conjugate
+from asteroid_nb.forecast.environment import Environment, State
+from asteroid_nb.forecast.frames import out_of
+from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, SpatialBias, causal
+from asteroid_nb.forecast.linear import LinearSkip
+from asteroid_nb.forecast.placing import placed
+from asteroid_nb.forecast.settings import STISettings
+from asteroid_nb.shapes import Float
+
+
+class Prediction(NamedTuple):
+    """Everything one pass yields, in the frame the model works in.
+
+    Args:
+        forecast: [windows, horizon, atoms, 3] Å, the decoder's.
+        matrix: [windows, rows, columns, atoms, 3] Å, the predicted delay matrices; None without STI.
+        sti_forecast: [windows, horizon, atoms, 3] Å, their anti-diagonal means; None without STI.
+        reconstruction: what Ψ makes of the delay matrices and what it should, [windows, rows, atoms, 3] Å; in training only.
+    """
+
+    forecast: Tensor
+    matrix: Tensor | None = None
+    sti_forecast: Tensor | None = None
+    reconstruction: tuple[Tensor, Tensor] | None = None
+
+
+class TokenEmbedding(nn.Module):
+    """State, element, atom identity and time to tokens; registers are appended."""
+
+    def __init__(self, settings: STISettings, molecule: Molecule, environment: Environment, n_times: int) -> None:
+        super().__init__()
+        n_features, width = environment.n_features, settings.width
+        self.register_buffer("atomic_numbers", torch.as_tensor(molecule.atomic_numbers), persistent=False)
+        self.register_buffer("group", environment.group, persistent=False)
+        self.weights = nn.Parameter(torch.randn(environment.n_groups, n_features, width) * n_features**-0.5)
+        self.identity = nn.Parameter(torch.randn(environment.n_groups, width) * 0.1)
+        self.element = nn.Embedding(119, width)
+        self.time = nn.Embedding(n_times, width)
+        self.registers = nn.Parameter(torch.randn(settings.registers, width))
+        self.mix = nn.Sequential(nn.GELU(), nn.Linear(width, width))
+
+    @property
+    def who(self) -> Float[Tensor, "atoms width"]:
+        """Return what tells atoms apart: their element and, in single-molecule mode, their identity."""
+        return self.identity[self.group] + self.element(self.atomic_numbers)
+
+    def forward(self, features: Tensor, first_time: int = 0) -> Float[Tensor, "windows times nodes width"]:
+        windows, times = features.shape[:2]
+        linear = torch.einsum("wtnf,nfd->wtnd", features, self.weights[self.group])
+        x = linear + self.mix(linear + self.who)
+        x = torch.cat([x, self.registers.expand(windows, times, -1, -1)], dim=2)
+        when = torch.arange(first_time, first_time + times, device=x.device)
+        return x + self.time(when)[:, None]
+
+
+class STITransformer(nn.Module):
+    """Predicts ``horizon`` frames of every atom from ``history`` frames.
+
+    Args:
+        settings: its make.
+        molecule: species, bonds and the reference structure.
+    """
+
+    name = "STI-Transformer"
+
+    def __init__(self, settings: STISettings, molecule: Molecule) -> None:
+        super().__init__()
+        self.settings, self.molecule = settings, molecule
+        kind = "local" if settings.frame == "local" else "fixed"
+        self.environment = Environment(molecule, seen_frames=settings.seen_frames, frame=kind, shared=not settings.atom_identity)
+        self.skip = LinearSkip(self.environment, horizon=settings.horizon, kind=settings.skip)
+        hops = torch.as_tensor(bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms))
+        self.register_buffer("rows", torch.tensor(settings.rows), persistent=False)
+        self.register_buffer("starts", torch.tensor(settings.context_starts + settings.slot_starts), persistent=False)
+        self.embed_rows = TokenEmbedding(settings, molecule, self.environment, len(settings.rows))
+        self.embed_slots = TokenEmbedding(settings, molecule, self.environment, len(self.starts))
+        self.encoder_bias, self.decoder_bias = SpatialBias(settings, hops), SpatialBias(settings, hops)
+        self.encoder = nn.ModuleList(EncoderLayer(settings) for _ in range(settings.encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.decoder_layers))
+        self.row_head = _zero_head(settings.width, settings.horizon * 3)
+        self.slot_head = _zero_head(settings.width, settings.slot_frames * 3)
+        self.conjugate = Conjugate(settings) if settings.sti and settings.conjugate != "none" else None
+        self.register_buffer("row_scale", torch.ones(settings.horizon, molecule.n_atoms))
+        self.register_buffer("slot_scale", torch.ones(settings.horizon, molecule.n_atoms))
+        self.register_buffer("sti_scale", torch.ones(settings.horizon))
+        self.register_buffer("reference", torch.as_tensor(molecule.reference).float(), persistent=False)
+
+    @property
+    def autoregressive(self) -> bool:
+        return self.settings.decode == "autoregressive"
+
+    @property
+    def n_context(self) -> int:
+        return len(self.settings.context_starts)
+
+    def forecast(self, window: Window, *, cached: bool = True) -> Float[Tensor, "windows horizon atoms 3"]:
+        """Return the forecast where the window lies."""
+        return self.predict(window, cached=cached).forecast
+
+    def predict(self, window: Window, *, cached: bool = True) -> Prediction:
+        """Return forecast, delay matrices and STI forecast where the window lies, from its history alone."""
+        inside, back = placed(window.replace(future=None), self.settings.frame, self.reference)
+        prediction = self(inside, cached=cached)
+        parts = (prediction.forecast, prediction.matrix, prediction.sti_forecast)
+        return Prediction(*(None if part is None else back(part) for part in parts))
+
+    def forward(self, window: Window, *, teacher_forcing: float = 0.0, cached: bool = True) -> Prediction:
+        """Return the prediction for a window already in the model's frame.
+
+        Args:
+            teacher_forcing: chance that a decoder slot continues from the true frames instead of the model's own.
+        """
+        states = self.environment(window.history, self.rows)
+        memory = self.encode(states)
+        skip_rows = self.skip(states)
+        matrix = sti_forecast = reconstruction = None
+        if self.settings.sti:
+            matrix = self.delay_matrices(memory, states, skip_rows)
+            sti_forecast = sti.forecast_from(matrix, self.rows, self.settings.history)
+            if self.training and self.conjugate is not None:
+                reconstruction = self.conjugate(matrix, states.frames, self.embed_rows.who)
+        readable = self._readable(memory)
+        if not self.autoregressive:
+            forecast = self._decode_parallel(window, readable, skip_rows, sti_forecast)
+        elif teacher_forcing >= 1.0:
+            forecast = self._decode_teacher_forced(window, readable)
+        else:
+            forecast = self.generate(window, readable, teacher_forcing=teacher_forcing, cached=cached)
+        return Prediction(forecast, matrix, sti_forecast, reconstruction)
+
+    def encode(self, states: State) -> Float[Tensor, "windows rows nodes width"]:
+        """Return the encoder's memory; row t depends on frames up to t alone."""
+        x = self.embed_rows(states.features)
+        n_rows = x.shape[1]
+        biases = Biases(*self.encoder_bias(states.anchor), causal(n_rows, n_rows, x.device))
+        for layer in self.encoder:
+            x = layer(x, biases)
+        return x
+
+    def delay_matrices(self, memory: Tensor, states: State, skip_rows: Tensor) -> Tensor:
+        """Return Φ: the linear rows plus what the encoder adds; column 0 is the observed frame itself."""
+        n_atoms = self.molecule.n_atoms
+        components = self.row_head(memory[:, :, :n_atoms]).unflatten(-1, (self.settings.horizon, 3))
+        added = out_of(states.frames, components * self.row_scale.T[..., None]).movedim(2, 3)
+        return torch.cat([skip_rows[:, :, :1], skip_rows[:, :, 1:] + added], dim=2)
+
+    def _readable(self, memory: Tensor) -> Float[Tensor, "windows nodes keys width"]:
+        """Return what each node may read: its own memory over time and everybody's at the present."""
+        over_time = memory.transpose(1, 2)
+        present = memory[:, -1:].expand(-1, memory.shape[2], -1, -1)
+        return torch.cat([over_time, present], dim=2)
+
+    def _decode(
+        self, states: State, readable: Tensor, *, first: int = 0, caches: Caches | None = None
+    ) -> Float[Tensor, "windows slots frames atoms 3"]:
+        """Return what the decoder adds to each slot, in Å where the window lies; ``first`` numbers the first token given."""
+        x = self.embed_slots(states.features, first)
+        n_new = x.shape[1]
+        biases = Biases(*self.decoder_bias(states.anchor), causal(n_new, first + n_new, x.device))
+        for layer, cache in zip(self.decoder, caches.layers if caches else [None] * len(self.decoder), strict=True):
+            x = layer(x, readable, biases, cache)
+        components = self.slot_head(x[:, :, : self.molecule.n_atoms]).unflatten(-1, (self.settings.slot_frames, 3))
+        return out_of(states.frames, components).movedim(2, 3)
+
+    def _scale(self) -> Float[Tensor, "slots frames atoms 1"]:
+        return self.slot_scale.unflatten(0, (self.settings.n_slots, -1))[..., None]
+
+    def _decode_parallel(self, window: Window, readable: Tensor, skip_rows: Tensor, sti_forecast: Tensor | None) -> Tensor:
+        """Correct the linear forecast everywhere at once, looking at the molecule as the STI forecast expects it."""
+        linear = skip_rows[:, -1, 1:]
+        expected = (linear if sti_forecast is None else sti_forecast).detach()
+        states = self.environment(torch.cat([window.history, expected], dim=1), self.starts)
+        added = self._decode(states, readable)[:, self.n_context :] * self._scale()
+        return linear + added.flatten(1, 2)
+
+    def _decode_teacher_forced(self, window: Window, readable: Tensor) -> Tensor:
+        """Decode every slot at once, each from the true frames before it."""
+        sequence = torch.cat([window.history, window.truth], dim=1)
+        states = self.environment(sequence, self.starts)
+        added = self._decode(states, readable)[:, self.n_context :] * self._scale()
+        return (self._slot_base(states)[:, self.n_context :] + added).flatten(1, 2)
+
+    def _slot_base(self, states: State) -> Float[Tensor, "windows slots frames atoms 3"]:
+        """Return the linear forecast of each slot from the frames just before it."""
+        return self.skip(states)[:, :, 1 : self.settings.slot_frames + 1]
+
+    def generate(
+        self, window: Window, readable: Tensor, *, teacher_forcing: float = 0.0, cached: bool = True
+    ) -> Float[Tensor, "windows horizon atoms 3"]:
+        """Decode slot after slot, each from the frames before it: the model's own or, by chance, the true ones."""
+        sequence, outputs = window.history, []
+        caches = Caches.empty(len(self.decoder)) if cached else None
+        for slot in range(self.settings.n_slots):
+            new = slice(0 if slot == 0 or not cached else self.n_context + slot, self.n_context + slot + 1)
+            states = self.environment(sequence, self.starts[new])
+            added = self._decode(states, readable, first=new.start, caches=caches)[:, -1] * self._scale()[slot]
+            outputs.append(self._slot_base(states)[:, -1] + added)
+            sequence = torch.cat([sequence, self._continue_with(outputs[-1], window, slot, teacher_forcing)], dim=1)
+        return torch.cat(outputs, dim=1)
+
+    def _continue_with(self, own: Tensor, window: Window, slot: int, teacher_forcing: float) -> Tensor:
+        if not teacher_forcing:
+            return own
+        true = window.truth[:, slot * self.settings.slot_frames : (slot + 1) * self.settings.slot_frames]
+        forced = torch.rand(len(own), 1, 1, 1, device=own.device) < teacher_forcing
+        return torch.where(forced, true, own)
+
+    def linear_forecast(self, window: Window) -> Float[Tensor, "windows horizon atoms 3"]:
+        """Return what the decoder starts from, for a window in the model's frame: slot by slot from true frames, or at once."""
+        if self.autoregressive:
+            sequence = torch.cat([window.history, window.truth], dim=1)
+            return self._slot_base(self.environment(sequence, self.starts[self.n_context :])).flatten(1, 2)
+        return self.skip(self.environment(window.history, self.rows[-1:]))[:, 0, 1:]
+
+    def prepare(self, window: Window) -> Window:
+        """Return the window, future included, in the model's frame."""
+        return placed(window, self.settings.frame, self.reference)[0]
+
+    @torch.no_grad()
+    def fit_linear(self, train: Windows, validation: Windows) -> None:
+        """Fix scales, mean structure and the linear forecast in closed form on the training windows."""
+        some = self.prepare(train.subset(most=4096)[:])
+        self.environment.fit(some.history, self.rows)
+        self.skip.fit(self.environment, train, validation, self.prepare)
+        rows = self.skip(self.environment(some.history, self.rows))
+        row_error = (rows[:, -1, 1:] - some.truth).square()
+        slot_error = (self.linear_forecast(some) - some.truth).square()
+        for scale, error in ((self.row_scale, row_error), (self.slot_scale, slot_error)):
+            by_group = self.environment.over_group(error.mean((0, 3)).T)[self.environment.group].T
+            scale.copy_(by_group.sqrt().clamp(min=1e-6))
+        sti_error = (sti.forecast_from(rows, self.rows, self.settings.history) - some.truth).square()
+        self.sti_scale.copy_(sti_error.mean((0, 2, 3)).sqrt().clamp(min=1e-6))
+
+
+def _zero_head(width: int, n_out: int) -> nn.Sequential:
+    """Return a head that adds nothing at first, so that training never begins below the linear forecast."""
+    head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, n_out))
+    nn.init.zeros_(head[1].weight)
+    nn.init.zeros_(head[1].bias)
+    return head
+
+

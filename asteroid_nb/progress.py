@@ -1,0 +1,106 @@
+"""Watching and stopping long work: a progress bar, any number of observers, and Ctrl-C that waits for a safe moment."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, Protocol
+
+
+class Observer(Protocol):
+    """Somebody who watches a training and may stop it: a bar, a live curve with a Stop button."""
+
+    stopped: bool
+
+    def start(self, *, total_epochs: int) -> None: ...
+
+    def update(self, record: dict[str, float]) -> None: ...
+
+    def finish(self, message: str) -> None: ...
+
+
+class Bar:
+    """A ``tqdm.auto`` bar over steps, with loss and time left: for kernels, terminals and logs alike."""
+
+    stopped = False
+
+    def __init__(self, label: str = "training") -> None:
+        self.label = label
+        self.validation = float("nan")
+
+    def start(self, *, total_epochs: int, n_steps: int = 1) -> None:
+        from tqdm.auto import tqdm
+
+        self.bar = tqdm(total=total_epochs * n_steps, desc=self.label, unit="step", mininterval=0.5, dynamic_ncols=True)
+        self.n_steps = n_steps
+
+    def step(self, epoch: int, index: int, *, loss: float, seconds_left: float) -> None:
+        self.bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3g}", validation=f"{self.validation:.3g}", refresh=False)
+        self.bar.update(epoch * self.n_steps + index + 1 - self.bar.n)
+
+    def update(self, record: dict[str, float]) -> None:
+        self.validation = record["validation_loss"]
+
+    def finish(self, message: str) -> None:
+        self.bar.close()
+        self.bar.write(f"{self.label}: {message}")
+
+
+class Observers:
+    """Several observers as one. Those that ask for nothing finer than epochs need no ``step``."""
+
+    def __init__(self, observers: Sequence[Any]) -> None:
+        self.all = list(observers)
+
+    def __enter__(self) -> Observers:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            self.finish(f"{kind.__name__ if kind else 'error'}: {error}")
+
+    @property
+    def stopped(self) -> bool:
+        return any(observer.stopped for observer in self.all)
+
+    def start(self, *, total_epochs: int, n_steps: int) -> None:
+        for observer in self.all:
+            if hasattr(observer, "step"):
+                observer.start(total_epochs=total_epochs, n_steps=n_steps)
+            else:
+                observer.start(total_epochs=total_epochs)
+
+    def step(self, epoch: int, index: int, **values: float) -> None:
+        for observer in self.all:
+            if hasattr(observer, "step"):
+                observer.step(epoch, index, **values)
+
+    def update(self, record: dict[str, float]) -> None:
+        for observer in self.all:
+            observer.update(record)
+
+    def finish(self, message: str) -> None:
+        for observer in self.all:
+            observer.finish(message)
+
+
+class Interruptible:
+    """While inside, the first Ctrl-C is noted in ``asked`` and the work stops at its next safe place; a second one raises."""
+
+    def __enter__(self) -> Interruptible:
+        self.asked = False
+        self.previous = None
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
