@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asteroid_nb.data.elements import COVALENT_RADII_ANG
+from asteroid_nb.data import readers
+from asteroid_nb.data.bonds import find_bonds
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import AsteroidError, InvalidTrajectory, UnreadableFile, need
 
@@ -94,6 +95,9 @@ def _from_file(path: Path) -> ase.Atoms:
             f"{str(path)!r} is neither a file nor a known molecule. Pass an existing file (xyz, pdb, …), "
             "'ethanol', 'malonaldehyde', or a name of ase.build.molecule such as 'C6H6'."
         )
+    if path.suffix == ".npz":
+        found = readers.load(path)
+        return _first_frame(found[0] if isinstance(found, list) else found)
     try:
         atoms = read(path, index=0)
     except Exception as error:  # ASE's readers raise whatever they stumble over
@@ -166,14 +170,12 @@ def describe(atoms: ase.Atoms) -> dict[str, Any]:
         "atomic_numbers": atoms.numbers.tolist(),
         "positions_ang": np.round(atoms.positions, 9).tolist(),
         "masses_amu": atoms.get_masses().tolist(),
-        "cell_ang": np.asarray(atoms.cell[:]).tolist(),
+        "cell_ang": atoms.cell.array.tolist(),
         "periodic": [bool(flag) for flag in atoms.pbc],
     }
 
 
 def bonds(atoms: ase.Atoms) -> np.ndarray:
-    """Return [bonds, 2] pairs closer than 1.2 × the sum of their covalent radii, nearest images counted once."""
-    radii = np.take(COVALENT_RADII_ANG, atoms.numbers)
-    distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
-    bonded = np.triu(distances < 1.2 * (radii[:, None] + radii), k=1)
-    return np.argwhere(bonded).astype(np.int64)
+    """Return [bonds, 2] of the start geometry."""
+    cell = atoms.cell.array if atoms.pbc.all() else None
+    return find_bonds(atoms.positions, atoms.numbers.astype(np.int64), cell=cell)

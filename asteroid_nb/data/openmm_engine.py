@@ -116,7 +116,7 @@ def simulate_openmm(
 
 def _start(what: Any, positions: np.ndarray | None) -> tuple[Topology, np.ndarray]:
     """Return the topology and [atoms, 3] nm."""
-    from openmm import app, unit
+    from openmm import app
 
     if isinstance(what, app.Topology):
         if positions is None:
@@ -129,14 +129,14 @@ def _start(what: Any, positions: np.ndarray | None) -> tuple[Topology, np.ndarra
     if not path.exists():
         raise UnreadableFile(f"There is no file {path}. Pass a PDB or mmCIF file, or an OpenMM Topology.")
     try:
-        read = (app.PDBxFile if path.suffix in (".cif", ".pdbx") else app.PDBFile)(str(path))
+        read: Any = (app.PDBxFile if path.suffix in (".cif", ".pdbx") else app.PDBFile)(str(path))
     except Exception as error:  # OpenMM's parsers raise whatever they stumble over
         raise UnreadableFile(f"{path} could not be read by OpenMM ({error}).") from error
-    return read.topology, np.asarray(read.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+    return read.topology, np.asarray(read.getPositions(asNumpy=True)._value)
 
 
 def _system(topology: Topology, settings: OpenmmSettings) -> openmm.System:
-    from openmm import app, unit
+    from openmm import app
 
     periodic = topology.getPeriodicBoxVectors() is not None
     options: dict[str, Any] = {"nonbondedMethod": app.PME if periodic else app.NoCutoff}
@@ -144,7 +144,7 @@ def _system(topology: Topology, settings: OpenmmSettings) -> openmm.System:
     if settings.constraints:
         options["constraints"] = getattr(app, settings.constraints)
     if settings.hydrogen_mass_amu:
-        options["hydrogenMass"] = settings.hydrogen_mass_amu * unit.amu
+        options["hydrogenMass"] = settings.hydrogen_mass_amu
     try:
         return app.ForceField(*settings.force_field).createSystem(topology, removeCMMotion=False, **options)
     except (ValueError, OSError) as error:
@@ -263,7 +263,9 @@ def _trajectory(
     index = np.cumsum(real) - 1
     bonds = [(index[a.index], index[b.index]) for a, b in topology.bonds() if real[a.index] and real[b.index]]
     return Trajectory(
-        **{key: gathered[key][:, real].astype(np.float32) for key in keys[:3]},
+        positions=gathered["positions"][:, real].astype(np.float32),
+        velocities=gathered["velocities"][:, real].astype(np.float32),
+        forces=gathered["forces"][:, real].astype(np.float32),
         atomic_numbers=numbers[real],
         masses=np.array([system.getParticleMass(atom)._value for atom in atoms])[real],
         dt_fs=settings.dt_fs,

@@ -93,7 +93,8 @@ def read(path: Path) -> dict[str, np.ndarray] | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # NumPy would leave a damaged file open if it opened it itself.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
     except Exception as error:  # a damaged zip raises many things
         raise UnreadableFile(

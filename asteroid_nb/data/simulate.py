@@ -80,7 +80,16 @@ def simulate(
             _run(start, settings, make, folder, processes=processes, progress=progress)
         except KeyboardInterrupt:
             raise Interrupted(runs.kept_message(out, n_walkers=n_walkers, **settings.chunking)) from None
+        record |= {"command": _command(molecule, settings)}
         return [_trajectory(folder, number, settings, start, name, record) for number in range(n_walkers)]
+
+
+def _command(molecule: Any, settings: SimulationSettings) -> str:
+    """Return the call that makes the same frames again; a molecule without a name is the recorded start geometry."""
+    what = repr(molecule) if isinstance(molecule, str) else "molecule"
+    given = {key: value for key, value in dataclasses.asdict(settings).items() if key != "method"}
+    by = f"method={settings.method!r}" if settings.method in engines.XTB_METHODS else f"calculator={settings.method}"
+    return f"simulate({what}, {by}, {', '.join(f'{key}={value!r}' for key, value in given.items())})"
 
 
 def _record(settings: SimulationSettings, start: Any, make: Callable[[], Any]) -> dict[str, Any]:
@@ -153,7 +162,9 @@ def _trajectory(
         cell=np.asarray(start.cell[:]) if start.pbc.any() else None,
         bonds=engines.bonds(start),
         name=f"{name} walker {number}" if settings.n_walkers > 1 else name,
-        provenance=record | {"walker": number} | _report(gathered, velocities, masses, settings, bool(start.pbc.any())),
+        provenance=record
+        | {"walker": number, "seed": [settings.seed, number]}
+        | _report(gathered, velocities, masses, settings, bool(start.pbc.any())),
     )
 
 

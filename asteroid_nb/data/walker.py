@@ -7,7 +7,7 @@ that remembers its last density would otherwise make a resumed run differ from a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -107,7 +107,7 @@ class State:
 
     positions: np.ndarray
     momenta: np.ndarray
-    random: dict[str, Any]
+    random: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Walker:
     settings: SimulationSettings
     make: Callable[[], Any]
     folder: Path
-    report: Callable[[int], None]
+    report: Callable[[int], Any]
 
     def run(self) -> None:
         """Do what is not yet done.
@@ -241,7 +241,7 @@ class Walker:
         )
 
 
-def _guarded(dynamics: Any, n_steps: int, *, every: int, report: Callable[[int], None], check: Callable[[], None]):
+def _guarded(dynamics: Any, n_steps: int, *, every: int, report: Callable[[int], Any], check: Callable[[], None]):
     """Run ``n_steps``, yielding after each ``every`` healthy ones."""
     done = 0
     while done < n_steps:

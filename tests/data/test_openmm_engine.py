@@ -81,6 +81,12 @@ def test_stopped_and_resumed_equals_never_stopped(waters, tmp_path, monkeypatch)
         simulate_openmm(waters, settings=OpenmmSettings(**QUICK, temperature_K=310.0), out=out, progress=False)
 
 
+def test_heavy_hydrogens_are_recorded_as_simulated(waters):
+    settings = OpenmmSettings(**QUICK | {"n_frames": 2, "hydrogen_mass_amu": 3.0})
+    (run,) = simulate_openmm(waters, settings=settings, progress=False)
+    np.testing.assert_allclose(run.masses[:3], [15.99943 - 2 * (3.0 - 1.007947), 3.0, 3.0], atol=1e-3)
+
+
 def test_a_ready_system_with_its_topology():
     import openmm
     from openmm import app

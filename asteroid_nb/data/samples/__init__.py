@@ -1,1 +1,1 @@
-"""Bundled trajectories; `asteroid_nb.data.catalogue.sample` reads them, ``python -m asteroid_nb.data.samples`` made them."""
+"""Bundled trajectories: read by `asteroid_nb.data.catalogue.sample`, made by ``python -m asteroid_nb.data.samples``."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
+from asteroid_nb.data import readers
 from asteroid_nb.data.simulate import simulate
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.files import replacing
 
 HOME = Path(__file__).parent
 LARGEST_BYTES = 5_000_000
@@ -28,6 +27,12 @@ SETTINGS = {
 }
 SEEDS = {"ethanol": 1, "malonaldehyde": 2}
 
+NOTES = {
+    "ethanol": "hydroxyl and methyl turn on this time scale; every walker keeps its own energy (NVE)",
+    "malonaldehyde": "the enol proton sometimes hops to the other oxygen, so the listed O-H bond is not always it; "
+    "every walker keeps its own energy (NVE)",
+}
+
 
 def make(name: str, *, work: Path | None, processes: int) -> Path:
     """Simulate one sample and write it beside this file."""
@@ -39,39 +44,23 @@ def make(name: str, *, work: Path | None, processes: int) -> Path:
 
 
 def _write(path: Path, name: str, walkers: list[Trajectory]) -> None:
-    first = walkers[0]
-    arrays = {
-        "positions": np.stack([walker.positions for walker in walkers]).astype(np.float32),
-        "forces": np.stack([np.asarray(walker.forces) for walker in walkers]).astype(np.float16),
-        "energies": np.stack([np.asarray(walker.energies) for walker in walkers]),
-        "atomic_numbers": first.atomic_numbers,
-        "masses": first.masses,
-        "dt_fs": np.array(first.dt_fs),
-        "bonds": first.bonds,
-        "name": np.array(name),
-        "provenance": np.array(json.dumps(_provenance(name, walkers))),
+    about = {
+        "rounding": "positions float32 Å, forces float16 eV/Å (to 5e-4 of the value), energies float64 eV",
+        "command": f"python -m asteroid_nb.data.samples {name}",
+        "licence": "MIT, as this repository",
+        "citation": "GFN2-xTB: Bannwarth, Ehlert & Grimme 2019, doi:10.1021/acs.jctc.8b01176",
+        "note": NOTES[name],
     }
-    with replacing(path) as temporary, open(temporary, "wb") as handle:
-        np.savez_compressed(handle, **arrays)
-        assert handle.tell() <= LARGEST_BYTES, f"{handle.tell()} bytes; lower n_frames"
-
-
-def _provenance(name: str, walkers: list[Trajectory]) -> dict:
-    """Return what all walkers share, and one list per quantity in which they differ."""
-    first = dict(walkers[0].provenance)
-    own = ("walker", "mean_temperature_K", "total_energy_spread_meV", "total_energy_drift_meV")
-    lists = {key: [walker.provenance[key] for walker in walkers] for key in own}
-    shared = {key: value for key, value in first.items() if key not in own}
-    return (
-        shared
-        | lists
-        | {
-            "seeds": [[SEEDS[name], number] for number in range(len(walkers))],
-            "rounding": "positions float32 Å, forces float16 eV/Å (relative 5e-4), energies float64 eV",
-            "command": f"python -m asteroid_nb.data.samples {name}",
-            "licence": "MIT, as this repository",
-        }
-    )
+    rounded = [
+        walker.replace(
+            forces=np.asarray(walker.forces).astype(np.float16),
+            velocities=None,
+            provenance={**walker.provenance, **about},
+        )
+        for walker in walkers
+    ]
+    readers.save_walkers(rounded, path)
+    assert path.stat().st_size <= LARGEST_BYTES, f"{path.stat().st_size} bytes; lower n_frames"
 
 
 def main() -> None:
