@@ -96,6 +96,20 @@ def test_langevin_reaches_its_temperature():
     assert run.provenance["mean_temperature_K"] == pytest.approx(20.0, rel=0.25)
 
 
+def test_stilling_a_molecule_leaves_each_vibration_its_share(tmp_path):
+    """Momentum and rotation take their energy with them: the other degrees of freedom are not heated for it."""
+    cluster = Atoms("Ar4", [[0, 0, 0], [3.8, 0, 0], [0, 3.8, 0], [0, 0, 3.8]])
+    settings = walker.SimulationSettings(temperature_K=100.0, relax=False)
+    momenta = np.array(
+        [
+            walker.Walker(n, cluster, settings, ARGON, tmp_path, lambda _: None)._first_state().momenta
+            for n in range(400)
+        ]
+    )
+    kinetic = (momenta**2 / (2 * cluster.get_masses()[:, None])).sum(axis=(1, 2))
+    assert 2 * kinetic.mean() / (6 * units.BOLTZMANN_EV_PER_K) == pytest.approx(100, rel=0.12)
+
+
 def test_stopped_and_resumed_equals_never_stopped(dimer, tmp_path, monkeypatch):
     for ensemble in ("nve", "langevin"):
         settings = QUICK | {"ensemble": ensemble, "processes": 0}
