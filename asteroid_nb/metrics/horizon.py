@@ -230,10 +230,12 @@ class ErrorTable:
 
     def save(self, path: str | Path) -> Path:
         """Write everything as npz."""
-        arrays = {key: np.asarray(getattr(self, key)) for key in KEYS}
-        stacks = {key: np.stack([getattr(self, key)[name] for name in self.names]) for key in ("squared", "absolute")}
+        content: dict[str, Any] = {key: np.asarray(getattr(self, key)) for key in KEYS}
+        content["names"] = np.array(self.names)
+        for key in ("squared", "absolute"):
+            content[key] = np.stack([getattr(self, key)[name] for name in self.names])
         with replacing(path) as unfinished, unfinished.open("wb") as file:
-            np.savez(file, names=np.array(self.names), **arrays, **stacks)
+            np.savez(file, **content)
         return Path(path)
 
     @classmethod

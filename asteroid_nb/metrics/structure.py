@@ -117,7 +117,7 @@ def torsion_js(
     from scipy.spatial.distance import jensenshannon
 
     own, theirs = torsion_density(angles, n_bins=n_bins)[1], torsion_density(reference, n_bins=n_bins)[1]
-    return np.asarray(jensenshannon(own, theirs, base=2, axis=1))
+    return np.asarray(jensenshannon(own, theirs, base=2, axis=1))  # pyright: ignore[reportCallIssue]  (stubs lag)
 
 
 def bond_length_wasserstein(

@@ -1,0 +1,1 @@
+"""Numbers in, a plotly figure or a 3D scene out; no state, no callbacks."""

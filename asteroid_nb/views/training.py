@@ -1,0 +1,72 @@
+"""How training went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asteroid_nb.views.style import MAIN_COLOUR, PALETTE, TEXT, finish, number, scale_buttons
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+LOOKS = {
+    "train": ({"color": PALETTE[0], "width": 2, "dash": "dash"}, "square"),
+    "validation": ({"color": MAIN_COLOUR, "width": 3}, "circle"),
+}
+
+
+def loss_curve(history: Sequence[Mapping[str, Any]], *, title: str = "Training", log: bool = True) -> Figure:
+    """Draw training and validation loss, and mark the least validation loss, which early stopping would keep.
+
+    Args:
+        history: one mapping per record with ``epoch`` or ``step``, and ``train``, ``validation`` or both; what is
+            missing or not finite leaves a gap.
+        title: of the figure.
+        log: start with a logarithmic axis; buttons switch.
+    """
+    from plotly.graph_objects import Figure
+
+    clock = next((key for key in ("epoch", "step") if history and all(key in row for row in history)), "record")
+    times = np.array([row.get(clock, index) for index, row in enumerate(history)], dtype=float)
+    fig, facts = Figure(), []
+    for name, (line, symbol) in LOOKS.items():
+        values = np.array([np.nan if row.get(name) is None else row[name] for row in history], dtype=float)
+        values = np.where(np.isfinite(values), values, np.nan)
+        if not np.isfinite(values).any():
+            continue
+        mode = "lines+markers" if len(values) <= 60 else "lines"
+        marker = {"symbol": symbol, "size": 6}
+        hover = f"{clock} %{{x:g}}: %{{y:.4g}}"
+        fig.add_scatter(x=times, y=values, name=name, mode=mode, line=line, marker=marker, hovertemplate=hover)
+        facts.append(_summary(name, times, values, clock))
+        if name == "validation":
+            _mark_best(fig, times, values)
+    fig.update_xaxes(title_text=clock)
+    fig.update_yaxes(title_text="loss (no unit)", type="log" if log else "linear", tickformat="~g", nticks=6)
+    alt = f"Line chart of the loss. {' '.join(facts) or 'No record yet.'}"
+    legend = {"orientation": "h", "x": 0.86, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+    return finish(
+        fig, title=title, alt=alt, height=400, updatemenus=[scale_buttons(log=log)], legend=legend, showlegend=True
+    )
+
+
+def _summary(name: str, times: np.ndarray, values: np.ndarray, clock: str) -> str:
+    seen = np.flatnonzero(np.isfinite(values))
+    least = seen[values[seen].argmin()]
+    first, last = values[seen[0]], values[seen[-1]]
+    return (
+        f"{name}: from {number(float(first))} to {number(float(last))} at {clock} {times[seen[-1]]:g}, "
+        f"least {number(float(values[least]))} at {clock} {times[least]:g}."
+    )
+
+
+def _mark_best(fig: Figure, times: np.ndarray, values: np.ndarray) -> None:
+    least = int(np.nanargmin(values))
+    marker = {"symbol": "star", "size": 15, "color": TEXT, "line": {"width": 1, "color": MAIN_COLOUR}}
+    fig.add_scatter(
+        x=times[least : least + 1], y=values[least : least + 1], name="least validation loss", mode="markers",
+        marker=marker, hovertemplate="%{x:g}: %{y:.4g}",
+    )  # fmt: skip

@@ -1,0 +1,266 @@
+"""Every figure: the numbers it was given, units on its axes, words for those who cannot see it, no foreign markup."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from asteroid_nb.metrics import spectra
+from asteroid_nb.metrics import structure as measures
+from asteroid_nb.metrics.horizon import ErrorTable
+from asteroid_nb.views import attention, delay, horizon, structure, training
+from asteroid_nb.views.style import alt_text, look, plain
+
+HOSTILE = "<script>alert(1)</script>"
+LABELS = ("C1", "O1", "H1", HOSTILE)
+
+
+def error_table():
+    leads = np.arange(1, 9)
+    noise = np.random.default_rng(0).normal(size=(30, 8, 4, 3))
+    growth = {
+        HOSTILE: 0.001 * leads**2,
+        "copy": 0.02 * leads,
+        "mean of history": np.full(8, 0.03),
+        "AR(9)": 0.002 * leads,
+    }
+    forecasts = {name: noise * size[:, None, None] for name, size in growth.items()}
+    walkers, starts = np.arange(30) % 3, np.arange(30) * 10
+    return ErrorTable.of(forecasts, np.zeros_like(noise), dt_fs=2.0, atom_labels=LABELS, walkers=walkers, starts=starts)
+
+
+def hankel(history=5, columns=7):
+    rows, delays = np.indices((history, columns))
+    return np.sin((rows + delays) / 2.0)
+
+
+def all_figures():
+    table, rng = error_table(), np.random.default_rng(1)
+    weights = rng.dirichlet(np.ones(4), size=4)
+    cloud = rng.normal(size=(50, 4, 3))
+    names = ("reference", HOSTILE)
+    spectrum = spectra.density_of_states(rng.normal(size=(300, 4, 3)), np.ones(4), 1.0)
+    history = [{"epoch": epoch, "train": 1 / (1 + epoch), "validation": 0.3 + (epoch - 4) ** 2} for epoch in range(9)]
+    return {
+        "error_over_horizon": horizon.error_over_horizon(table),
+        "error_heatmap": horizon.error_heatmap(table, HOSTILE),
+        "per_atom_bars": horizon.per_atom_bars(table, HOSTILE, 8.0, rival="copy"),
+        "attention_map": attention.attention_map(weights, LABELS, LABELS, title=f"Head 1 {HOSTILE}", kind=HOSTILE),
+        "attention_by_distance": attention.attention_by_distance(weights, rng.uniform(0, 5, size=(4, 4))),
+        "delay_matrix": delay.delay_matrix(hankel() + 0.1, hankel(), dt_fs=1.0, what=HOSTILE),
+        "delay_matrix_without_truth": delay.delay_matrix(hankel(), dt_fs=1.0, what=HOSTILE),
+        "bond_lengths": structure.bond_lengths(dict.fromkeys(names, rng.normal(1.1, 0.03, size=(50, 3)))),
+        "distance_histogram": structure.distance_histogram(dict.fromkeys(names, measures.distance_histogram(cloud))),
+        "torsions": structure.torsions(dict.fromkeys(names, rng.normal(size=50)), title=HOSTILE),
+        "density_of_states": structure.density_of_states(dict.fromkeys(names, spectrum)),
+        "loss_curve": training.loss_curve(history, title=HOSTILE),
+    }
+
+
+FIGURES = all_figures()
+NO_UNIT = {"atom", "window (by walker and start)", "epoch"}
+
+
+@pytest.fixture(params=FIGURES)
+def figure(request):
+    return FIGURES[request.param]
+
+
+def axes(figure):
+    return [axis for key, axis in figure.to_plotly_json()["layout"].items() if re.match(r"[xy]axis\d*$", key)]
+
+
+def trace(figure, name):
+    (found,) = [one for one in figure.data if one.name == name]
+    return found
+
+
+def test_every_axis_has_a_title_with_its_unit(figure):
+    for axis in axes(figure):
+        title = axis["title"]["text"]
+        assert title in NO_UNIT or re.search(r"\(.+\)$", title), title
+
+
+def test_every_figure_has_a_title_and_words_with_numbers(figure):
+    assert figure.layout.title.text
+    assert len(alt_text(figure)) > 60 and re.search(r"\d", alt_text(figure))
+
+
+def test_every_figure_travels_as_json_and_as_a_page_that_fetches_nothing(figure):
+    assert json.loads(figure.to_json())["data"]
+    page = figure.to_html(include_plotlyjs=False, full_html=True)
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?\s*(?:https?:)?//", page)
+
+
+def strings(value):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in ("meta", "alt"):  # plain text for programs, never drawn
+                yield from strings(inner)
+    elif isinstance(value, (list, tuple, np.ndarray)):
+        for inner in value:
+            yield from strings(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+def test_no_name_brings_markup_in(figure):
+    drawn = list(strings(figure.to_plotly_json()))
+    allowed = re.compile(r"<br>|<extra></extra>")
+    assert not [text for text in drawn if "<" in allowed.sub("", text)]
+    assert HOSTILE not in figure.to_html(include_plotlyjs=False)
+
+
+def test_both_themes_show_through(figure):
+    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+
+
+def test_hostile_names_are_shown_letter_by_letter():
+    assert trace(FIGURES["error_over_horizon"], "&lt;script&gt;alert(1)&lt;/script&gt;") is not None
+    assert plain('a "b" & c') == 'a "b" &amp; c'
+    assert len(plain("x" * 500)) == 40
+
+
+def test_looks_differ_by_more_than_colour():
+    looks = [look(index) for index in range(20)]
+    assert len({(one.line["dash"], one.marker["symbol"]) for one in looks}) == 20
+    assert len({one.line["color"] for one in looks[:6]}) == 6
+
+
+def test_error_over_horizon_draws_every_forecaster_whole():
+    table = error_table()
+    figure = horizon.error_over_horizon(table, measure="mae")
+    for name in table.names:
+        drawn = trace(figure, plain(name))
+        np.testing.assert_allclose(drawn.y, table.mae(name))
+        np.testing.assert_allclose(drawn.x, [2, 4, 6, 8, 10, 12, 14, 16])
+        assert list(drawn.customdata) == list(range(8))
+    widths = {one.name: one.line.width for one in figure.data}
+    assert widths[plain(HOSTILE)] > widths["copy"]
+    assert figure.layout.yaxis.title.text == "mean absolute error per coordinate (Å)"
+
+
+def test_the_band_is_the_percentiles_over_windows():
+    table = error_table()
+    band = trace(horizon.error_over_horizon(table), f"{plain(HOSTILE)}, 10–90 %")
+    _, low, high = table.band(HOSTILE)
+    np.testing.assert_allclose(band.y, [*high, *low[::-1]])
+    assert len(horizon.error_over_horizon(table, band=False).data) == len(table.names)
+    assert len(horizon.error_over_horizon(table, forecasters=["AR(9)", HOSTILE]).data) == len(table.names) + 2
+
+
+def test_the_scale_switches_both_ways():
+    for log in (False, True):
+        figure = horizon.error_over_horizon(error_table(), log=log)
+        assert figure.layout.yaxis.type == ("log" if log else "linear")
+        (menu,) = figure.layout.updatemenus
+        assert [button.args[0]["yaxis.type"] for button in menu.buttons] == ["linear", "log"]
+        assert menu.active == int(log)
+
+
+def test_the_vibrational_memory_is_marked_where_skill_ends():
+    # 0.001 k² crosses 0.03 between k = 5 and 6, and frames are 2 fs apart.
+    figure = horizon.error_over_horizon(error_table())
+    assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [12.0]
+    assert "from 12 fs" in figure.layout.annotations[-1].text and "from 12 fs" in alt_text(figure)
+    lasting = horizon.error_over_horizon(error_table(), forecasters=["AR(9)"])
+    assert not lasting.layout.shapes and "throughout" in lasting.layout.annotations[0].text
+    assert not horizon.error_over_horizon(error_table(), forecasters=["mean of history"]).layout.shapes
+
+
+def test_the_heat_map_leads_back_to_the_window():
+    table = error_table()
+    (heat,) = horizon.error_heatmap(table, "copy").data
+    values, window = np.asarray(heat.z), np.asarray(heat.customdata)[:, 0, 0]
+    np.testing.assert_allclose(values, table.per_window("copy")[window])
+    assert list(np.asarray(heat.customdata)[:, 0, 1]) == sorted(table.walkers)
+    worst = int(table.per_window("copy")[:, -1].argmax())
+    assert f"worst window is number {worst} " in alt_text(horizon.error_heatmap(table, "copy"))
+
+
+def test_bars_stand_at_the_nearest_lead_time():
+    table = error_table()
+    bars, rival = horizon.per_atom_bars(table, "AR(9)", 8.9, rival="copy").data
+    np.testing.assert_allclose(bars.y, table.per_atom_rmse("AR(9)")[3])
+    np.testing.assert_allclose(rival.y, table.per_atom_rmse("copy")[3])
+    assert list(bars.customdata) == [0, 1, 2, 3]
+
+
+def test_attention_keeps_queries_in_rows_and_starts_its_scale_at_zero():
+    weights = np.array([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25]])
+    figure = attention.attention_map(weights, ["C1", "H1"], ["C1", "H1", "H2"], title="t", kind="local")
+    (heat,) = figure.data
+    np.testing.assert_array_equal(heat.z, weights)
+    assert (heat.zmin, heat.zmax) == (0, 0.7)
+    assert heat.text[0][2] == "C1 looks at H2" and list(heat.customdata[0][2]) == [0, 2]
+    assert figure.layout.yaxis.autorange == "reversed" and list(figure.layout.xaxis.ticktext) == ["C1", "H1", "H2"]
+    assert "C1 at H2 (0.7), H1 at C1 (0.5)" in alt_text(figure)
+
+
+def test_attention_of_the_wrong_shape_is_refused():
+    with pytest.raises(ValueError, match=r"\(3, 4, 4\).*\(4, 4\).*Choose one layer"):
+        attention.attention_map(np.ones((3, 4, 4)), LABELS, LABELS)
+
+
+def test_masked_keys_stay_blank():
+    figure = attention.attention_map([[np.nan, 1.0], [0.4, 0.6]], ["a", "b"], ["a", "b"])
+    assert np.isnan(figure.data[0].z[0][0]) and "a at b (1)" in alt_text(figure)
+
+
+def test_attention_by_distance_averages_in_bins():
+    weights, distances = np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([[0.1, 1.1], [1.2, 0.2]])
+    pairs, mean = attention.attention_by_distance(weights, distances).data
+    assert sorted(pairs.y) == [0.2, 0.4, 0.6, 0.8]
+    assert (list(mean.x), list(mean.y)) == ([0.25, 1.25], pytest.approx([0.3, 0.7]))
+
+
+@pytest.mark.parametrize(("history", "columns"), [(5, 7), (4, 3), (3, 3), (1, 4)])
+def test_the_staircase_parts_known_from_unknown(history, columns):
+    x, y = delay.boundary(history, columns)
+    rows, delays = np.indices((history, columns))
+    edge = np.array([x[y == row + 0.5][0] for row in range(history)])
+    np.testing.assert_array_equal(delays < edge[rows], rows + delays <= history - 1)
+
+
+def test_a_hankel_matrix_has_no_spread_and_a_shift_is_its_error():
+    figure = FIGURES["delay_matrix"]
+    np.testing.assert_allclose(trace(figure, "spread").y, 0, atol=1e-12)
+    np.testing.assert_allclose(trace(figure, "error of the mean").y, 0.1)
+    np.testing.assert_allclose(trace(figure, "spread").x, np.arange(11) - 4)
+    prediction, truth, difference = [one for one in figure.data if one.type == "heatmap"]
+    np.testing.assert_allclose(difference.z, np.asarray(prediction.z) - np.asarray(truth.z))
+    assert list(prediction.customdata[0][4]) == [4, 0.0, "observed"]
+    assert list(prediction.customdata[4][1]) == [5, 1.0, "future"]
+
+
+def test_spread_is_the_standard_deviation_of_what_should_agree():
+    means, spread = delay.along_antidiagonals(np.array([[0.0, 1, 5], [3, 7, 2]]))
+    np.testing.assert_allclose(means, [0, 2, 6, 2])
+    np.testing.assert_allclose(spread, [0, 1, 1, 0])
+
+
+def test_matrices_that_differ_are_refused():
+    with pytest.raises(ValueError, match=r"\(5, 7\) and \(5, 6\)"):
+        delay.delay_matrix(hankel(), hankel(columns=6), dt_fs=1.0)
+
+
+def test_densities_integrate_to_one():
+    for name in ("bond_lengths", "torsions"):
+        for one in FIGURES[name].data:
+            assert np.trapezoid(one.y, one.x) == pytest.approx(1, rel=0.05)
+
+
+def test_a_torsion_is_shown_in_degrees():
+    (one,) = structure.torsions({"reference": np.full(20, np.pi / 3)}).data
+    assert one.x[np.argmax(one.y)] == pytest.approx(60, abs=3.6)
+
+
+def test_loss_marks_the_least_validation_and_survives_gaps():
+    figure = FIGURES["loss_curve"]
+    assert (list(trace(figure, "least validation loss").x), figure.layout.yaxis.type) == ([4], "log")
+    rows = [{"step": 10, "train": 2.0}, {"step": 20, "train": float("nan"), "validation": 1.0}, {"step": 30}]
+    gaps = training.loss_curve(rows)
+    np.testing.assert_array_equal(trace(gaps, "train").y, [2.0, np.nan, np.nan])
+    assert list(trace(gaps, "train").x) == [10, 20, 30] and gaps.layout.xaxis.title.text == "step"
+    assert "No record yet" in alt_text(training.loss_curve([]))
