@@ -1,0 +1,1 @@
+"""The linked explorers: they hold state and the only callbacks."""

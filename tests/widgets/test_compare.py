@@ -1,0 +1,195 @@
+"""`compare`: same atoms, same frames, one player, one camera; and clear words where that cannot be."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from ipywidgets import HTML, Widget
+from ipywidgets.widgets.widget import _instances
+from numpy.testing import assert_allclose
+from vibrating import vibrating_ethanol
+
+from asteroid_nb.errors import AsteroidError, InvalidTrajectory
+from asteroid_nb.widgets import parts
+from asteroid_nb.widgets.compare import compare
+
+
+@pytest.fixture
+def reference():
+    return vibrating_ethanol(name="GFN2-xTB")
+
+
+@pytest.fixture
+def forecast():
+    return vibrating_ethanol(seed=1, name="model")
+
+
+def descendants(widget: Widget) -> list[Widget]:
+    return list(parts._parts(widget, seen=set()))
+
+
+def words(panel) -> str:
+    texts = [part.value for part in descendants(panel) if isinstance(part, HTML)]
+    return " ".join(re.sub("<style.*?</style>|<[^>]*>", " ", text) for text in texts)
+
+
+def held(view) -> np.ndarray:
+    return np.frombuffer(view.anb_positions, "<f4").reshape(-1, 9, 3)
+
+
+def test_every_pane_holds_its_own_positions_and_the_references_bonds_and_camera(reference, forecast):
+    panel = compare(reference, forecast)
+    assert_allclose(held(panel.views[0]), reference.positions, atol=1e-6)
+    assert_allclose(held(panel.views[1]), forecast.positions, atol=1e-6)
+    assert panel.views[0].anb_scene["mol2"] == panel.views[1].anb_scene["mol2"]
+    assert panel.views[0].anb_orientation == panel.views[1].anb_orientation
+
+
+def test_the_browser_links_player_slider_and_every_frame(reference, forecast):
+    panel = compare(reference, forecast, forecast)
+    linked = {(link.source[0], link.source[1], link.target[0], link.target[1]) for link in panel._links}
+    assert (panel.play, "value", panel.slider, "index") in linked
+    assert {(panel.slider, "index", view, "frame") for view in panel.views} <= linked
+
+
+def test_each_camera_leads_all_others(reference, forecast):
+    views = compare(reference, forecast, forecast).views
+    for view in views:
+        assert set(view._synced_model_ids) == {other.model_id for other in views if other is not view}
+
+
+def test_time_counts_from_the_present_when_a_history_is_given(reference, forecast):
+    panel = compare(reference, forecast, history=16)
+    labels = [label for label, _ in panel.slider.options]
+    assert labels[0] == "−7.5 fs" and labels[15] == "0 fs" and labels[39] == "+12 fs"
+    assert panel.frame == panel.present == 15 and panel.views[1].frame == 15
+    assert "history" in words(panel) and "forecast" in words(panel)
+
+
+def test_time_counts_from_the_first_frame_otherwise(reference, forecast):
+    panel = compare(reference, forecast)
+    assert [label for label, _ in panel.slider.options[:3]] == ["0 fs", "0.5 fs", "1 fs"]
+    assert "history" not in words(panel)
+
+
+def test_a_forecast_without_its_history_is_shown_after_the_references(reference, forecast):
+    shown = held(compare(reference, forecast[16:], history=16).views[1])
+    assert_allclose(shown[:16], reference.positions[:16], atol=1e-6)
+    assert_allclose(shown[16:], forecast.positions[16:], atol=1e-6)
+
+
+def test_error_colours_belong_to_forecasts_and_say_their_scale(reference):
+    moved = reference.replace(positions=reference.positions + [0.3, 0, 0.4])
+    panel = compare(reference, moved, colour="error")
+    assert panel.views[0].anb_errors == b""
+    assert set(panel.views[1].anb_errors) == {255}
+    assert "0.5 Å" in words(panel)
+
+
+def test_the_colour_bar_is_shared_by_all_forecasts(reference):
+    panes = [reference.replace(positions=reference.positions + [shift, 0, 0]) for shift in (0.08, 0.2)]
+    views = compare(reference, *panes, colour="error", error_max_ang=0.2).views
+    assert set(views[1].anb_errors) == {102} and set(views[2].anb_errors) == {255}
+
+
+def test_long_trajectories_are_thinned_with_a_note_and_keep_the_present():
+    long = vibrating_ethanol(1000)
+    panel = compare(long, long, history=16, most_frames=100)
+    assert len(panel.slider.options) == 100 == len(held(panel.views[0]))
+    assert panel.times_fs[panel.present] == 0
+    assert_allclose(held(panel.views[0])[panel.present], long.positions[15], atol=1e-6)
+    assert "one frame in 10 of 1,000" in words(panel) and "5 fs apart" in words(panel)
+
+
+def test_short_ones_are_shown_whole_without_a_note(reference, forecast):
+    assert "Thinned" not in words(compare(reference, forecast))
+
+
+def test_a_large_molecule_stays_within_the_browsers_budget():
+    grid = 1.5 * np.stack(np.meshgrid(*[np.arange(17)] * 3), -1).reshape(1, -1, 3)
+    from asteroid_nb.data.trajectory import Trajectory
+
+    large = Trajectory(np.repeat(grid, 200, 0), np.full(17**3, 18), 1.0, bonds=np.empty((0, 2)))
+    panel = compare(large)
+    assert len(panel.views[0].anb_positions) <= 4 * 2**20 and "Thinned" in words(panel)
+
+
+def test_names_are_shown_as_text(reference, forecast):
+    panel = compare(reference, forecast, names=["a", "<script>alert(1)</script>"])
+    shown = [part.value for part in descendants(panel) if isinstance(part, HTML)]
+    assert not any("<script" in text for text in shown)
+    assert any("&lt;script&gt;" in text for text in shown)
+
+
+def test_mdtraj_and_ase_objects_are_compared_as_they_are(reference):
+    panel = compare(reference, reference.to_mdtraj(), reference.to_ase(), dt_fs=0.5)
+    for view in panel.views:
+        assert_allclose(held(view), reference.positions, atol=1e-5)
+
+
+def test_closing_leaves_nothing_behind(reference, forecast):
+    compare(reference, forecast).close()  # NGLView registers a few widgets of its own once
+    before = set(_instances)
+    panel = compare(reference, forecast, history=16, colour="error")
+    assert len(_instances) > len(before) + 20
+    panel.close()
+    left = [_instances[key] for key in set(_instances) - before]
+    assert not [widget for widget in left if type(widget).__name__ not in ("Layout", "Image")]
+    assert len(left) <= 4, left
+
+
+def test_running_a_cell_again_closes_what_it_showed(reference, forecast, monkeypatch):
+    run = {"count": 1}
+    monkeypatch.setattr(parts, "_cell", lambda: ("cell", run["count"]))
+    first, beside = compare(reference, forecast), compare(reference, forecast)
+    assert first.comm is not None and beside.comm is not None
+    run["count"] = 2
+    compare(reference, forecast)
+    assert first.comm is None and beside.comm is None and first.views[0].comm is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda t: t.select(range(8)), "8 atoms, the reference 9"),
+        (lambda t: t.select([2, 1, 0, 3, 4, 5, 6, 7, 8]), "differs in element.*index 0, O for C"),
+        (lambda t: t[:40], "40 frames, the reference 48.*or the 32 after the history"),
+        (lambda t: t.replace(dt_fs=1.0), "every 1 fs, the reference every 0.5 fs"),
+    ],
+)
+def test_what_differs_is_named(reference, spoil, said):
+    with pytest.raises(InvalidTrajectory, match=said):
+        compare(reference, spoil(reference), history=16)
+
+
+@pytest.mark.parametrize("history", [0, 49, -1])
+def test_a_history_outside_the_reference_is_refused(reference, history):
+    with pytest.raises(InvalidTrajectory, match="1 to 48"):
+        compare(reference, history=history)
+
+
+def test_more_panes_than_a_browser_holds_are_refused(reference):
+    with pytest.raises(InvalidTrajectory, match="4 panes"):
+        compare(*[reference] * 5)
+
+
+def test_no_atoms_and_nan_are_refused_at_the_door(reference):
+    from ase import Atoms
+
+    with pytest.raises(AsteroidError):
+        compare([Atoms()], dt_fs=1.0)
+    spoiled = reference.to_ase()
+    spoiled[3].positions[0, 0] = np.nan
+    with pytest.raises(AsteroidError, match="NaN"):
+        compare(reference, spoiled, dt_fs=0.5)
+
+
+def test_wrong_names_and_colours_are_refused(reference, forecast):
+    with pytest.raises(ValueError, match="one for each of 2 panes"):
+        compare(reference, forecast, names=["model"])
+    with pytest.raises(ValueError, match='"element" or "error"'):
+        compare(reference, forecast, colour="rainbow")
+    with pytest.raises(ValueError, match="at least one frame"):
+        compare(reference, forecast, most_frames=0)

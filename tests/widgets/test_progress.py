@@ -1,0 +1,99 @@
+"""The training view follows records, stops on demand, and never ends a training by itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from asteroid_nb.progress import Observers
+from asteroid_nb.widgets import progress
+from asteroid_nb.widgets.progress import TrainingView
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved."""
+    now = {"s": 0.0}
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now["s"])
+    return now
+
+
+def record(epoch: int, **others) -> dict:
+    return {"epoch": epoch, "step": 10 * epoch, "train_loss": 1 / epoch, "validation_loss": 2 / epoch, **others}
+
+
+def test_every_record_is_in_the_curve_at_the_end(clock):
+    view = TrainingView()
+    view.start(total_epochs=3)
+    for epoch in (1, 2, 3):
+        view.update(record(epoch))
+    view.finish("done")
+    train, validation = view.figure.data
+    assert list(train.x) == [1, 2, 3] and list(train.y) == [1, 1 / 2, 1 / 3]
+    assert list(validation.y) == [2, 1, 2 / 3]
+
+
+def test_it_draws_at_most_twice_a_second(clock):
+    view = TrainingView()
+    drawn = []
+    view._draw = lambda: drawn.append(clock["s"])
+    for epoch in range(1, 101):
+        clock["s"] = epoch * 0.1
+        view.update(record(epoch))
+    assert len(drawn) <= 20 and np.diff(drawn).min() >= 0.5 - 1e-9
+
+
+def test_the_time_left_is_said(clock):
+    view = TrainingView()
+    view.start(total_epochs=8)
+    view.update(record(2, seconds_left=125))
+    assert view.status.value == "Epoch 2 of 8 · train 0.5 · validation 1 · 2 min 05 s left"
+
+
+def test_stop_is_one_click(clock):
+    view = TrainingView()
+    view.start(total_epochs=8)
+    assert not view.stopped
+    view.stop_button.click()
+    assert view.stopped and view.stop_button.disabled and "Stopping" in view.status.value
+
+
+def test_a_new_start_may_be_stopped_again(clock):
+    view = TrainingView()
+    view.start(total_epochs=8)
+    view.stop_button.click()
+    view.start(total_epochs=8)
+    assert not view.stopped and not view.stop_button.disabled
+
+
+def test_records_without_a_finite_loss_leave_a_gap(clock):
+    view = TrainingView()
+    view.update({"epoch": 1, "train_loss": math.nan, "validation_loss": None})
+    view.finish("done")
+    assert list(view.figure.data[0].y) == [None] and list(view.figure.data[1].y) == [None]
+
+
+def test_messages_are_shown_as_text(clock):
+    view = TrainingView(title="<script>")
+    view.finish("<script>alert(1)</script>")
+    assert "<script" not in view.status.value and "<script" not in view.figure.layout.title.text
+
+
+def test_a_drawing_that_fails_is_shown_and_the_training_goes_on(clock):
+    view = TrainingView()
+    view._draw = lambda: 1 / 0
+    view.update(record(1))
+    assert "ZeroDivisionError" in view.errors.value
+
+
+def test_it_is_an_observer_of_the_training_loop(clock):
+    view = TrainingView()
+    with Observers([view]) as watched:
+        watched.start(total_epochs=2, n_steps=4)
+        watched.step(0, 1, loss=3.0, seconds_left=7.0)
+        assert view.status.value == "Epoch 0.5 of 2 · train 3 · 7 s left"
+        watched.update(record(1))
+        view.stop_button.click()
+        assert watched.stopped
