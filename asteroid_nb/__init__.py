@@ -18,9 +18,12 @@ _VERBS = {
     "sample": "data.catalogue",
     "download": "data.catalogue",
     "simulate": "data.simulate",
-    "train": "forecast.api",
-    "rollout": "forecast.api",
-    "evaluate": "forecast.api",
+    "train": "forecast.training",
+    "Run": "forecast.run",
+    "predict": "forecast.rollout",
+    "attention": "forecast.rollout",
+    "rivals": "forecast.baselines",
+    "evaluate": "evaluation",
     "compare": "widgets.compare",
     "error_over_horizon": "views.horizon",
     "attention_map": "views.attention",
@@ -31,21 +34,28 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.data.readers import load, save
     from asteroid_nb.data.simulate import simulate
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
-    from asteroid_nb.forecast.api import evaluate, rollout, train
+    from asteroid_nb.evaluation import evaluate
+    from asteroid_nb.forecast.baselines import rivals
+    from asteroid_nb.forecast.rollout import attention, predict
+    from asteroid_nb.forecast.run import Run
+    from asteroid_nb.forecast.training import train
     from asteroid_nb.views.attention import attention_map
     from asteroid_nb.views.horizon import error_over_horizon
     from asteroid_nb.widgets.compare import compare
 
 __all__ = [
+    "Run",
     "StateTrajectory",
     "Trajectory",
+    "attention",
     "attention_map",
     "compare",
     "download",
     "error_over_horizon",
     "evaluate",
     "load",
-    "rollout",
+    "predict",
+    "rivals",
     "sample",
     "save",
     "simulate",

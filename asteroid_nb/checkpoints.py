@@ -45,7 +45,9 @@ def load_checkpoint(path: Path | None, *, settings: Mapping[str, Any]) -> dict[s
         saved = state["settings"]
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CorruptModel(f"{path} is not a checkpoint of ours or is damaged ({first_line}). Train again without resume.") from error
+        raise CorruptModel(
+            f"{path} is not a checkpoint of ours or is damaged ({first_line}). Train again without resume."
+        ) from error
     differing = sorted(key for key in settings if saved.get(key) != settings[key])
     if differing:
         named = ", ".join(f"{key}: {saved.get(key)!r} there, {settings[key]!r} now" for key in differing)
@@ -81,7 +83,9 @@ def load_record(folder: str | Path, *, kind: str) -> dict[str, Any]:
     """
     path = Path(folder) / SETTINGS_FILE
     if not path.is_file():
-        raise CorruptModel(f"{folder} is not a model folder: it has no {SETTINGS_FILE}. Name the folder that training wrote.")
+        raise CorruptModel(
+            f"{folder} is not a model folder: it has no {SETTINGS_FILE}. Name the folder that training wrote."
+        )
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found, form = record["kind"], record["format"]
@@ -107,7 +111,9 @@ def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
         model.load_state_dict(weights)
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise CorruptModel(f"{path} is missing, damaged or of another model ({reason}). Copy the folder again or train again.") from error
+        raise CorruptModel(
+            f"{path} is missing, damaged or of another model ({reason}). Copy the folder again or train again."
+        ) from error
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CorruptModel(f"{path} holds NaN or infinity in {broken[0]}. Copy the folder again or train again.")

@@ -70,4 +70,6 @@ def need(module: str, *, extra: str | None = None) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = f"'asteroid-nb[{extra}]'" if extra else module.split(".")[0]
-        raise MissingExtra(f"This needs {module}, which cannot be imported ({error}). Run: pip install {package}") from error
+        raise MissingExtra(
+            f"This needs {module}, which cannot be imported ({error}). Run: pip install {package}"
+        ) from error

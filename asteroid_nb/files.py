@@ -21,7 +21,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix="".join(path.suffixes[-2:]) or ".tmp")
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=".unfinished-", suffix="".join(path.suffixes[-2:]) or ".tmp"
+    )
     os.close(handle)
     temporary = Path(name)
     try:

@@ -61,7 +61,9 @@ def atomic_numbers(numbers: Any) -> np.ndarray:
 def positions(array: np.ndarray, *, n_atoms: int) -> None:
     """Raise unless ``array`` is finite [frames, n_atoms, 3] with at least one frame."""
     if array.ndim != 3 or array.shape[2:] != (3,) or not np.issubdtype(array.dtype, np.floating):
-        raise InvalidTrajectory(f"Positions were {array.dtype} of shape {array.shape}; needed are floats [frames, atoms, 3].")
+        raise InvalidTrajectory(
+            f"Positions were {array.dtype} of shape {array.shape}; needed are floats [frames, atoms, 3]."
+        )
     if len(array) == 0:
         raise InvalidTrajectory("The trajectory has no frame. Is the file empty, or does the slice lie outside it?")
     if array.shape[1] != n_atoms:
@@ -104,7 +106,9 @@ def masses(array: Any, *, n_atoms: int) -> np.ndarray:
 
 def bonds(array: Any, *, n_atoms: int) -> np.ndarray:
     """Return [bonds, 2] int64 or raise."""
-    pairs = np.asarray(array, dtype=np.int64).reshape(-1, 2) if np.size(array) == 0 else np.asarray(array, dtype=np.int64)
+    pairs = (
+        np.asarray(array, dtype=np.int64).reshape(-1, 2) if np.size(array) == 0 else np.asarray(array, dtype=np.int64)
+    )
     if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs < 0).any() or (pairs >= n_atoms).any():
         raise InvalidTrajectory(f"Bonds of shape {pairs.shape} must be [bonds, 2] indices of {n_atoms} atoms.")
     return pairs
@@ -157,7 +161,9 @@ def states(array: Any, *, n_states: int) -> np.ndarray:
     """Return [frames] int64 within 0 … n_states − 1 or raise."""
     values = np.asarray(array)
     if values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer):
-        raise InvalidTrajectory(f"States were {values.dtype} of shape {values.shape}; needed are whole numbers [frames].")
+        raise InvalidTrajectory(
+            f"States were {values.dtype} of shape {values.shape}; needed are whole numbers [frames]."
+        )
     if values.min() < 0 or values.max() >= n_states:
         raise InvalidTrajectory(
             f"States run from {values.min()} to {values.max()}; {n_states} states are numbered 0 to {n_states - 1}. "

@@ -130,7 +130,9 @@ class Trajectory:
         if step < 1:
             raise InvalidTrajectory(f"The step was {step}; time runs forward. Use a positive step.")
         if not len(range(self.n_frames)[frames]):
-            raise InvalidTrajectory(f"{frames} leaves no frame of {self.n_frames}. Choose frames inside the trajectory.")
+            raise InvalidTrajectory(
+                f"{frames} leaves no frame of {self.n_frames}. Choose frames inside the trajectory."
+            )
         cut = {key: None if (a := getattr(self, key)) is None else a[frames] for key in PER_FRAME}
         return self.replace(**cut, dt_fs=self.dt_fs * step)
 
@@ -186,7 +188,9 @@ class Trajectory:
     def __repr__(self) -> str:
         extras = [key for key in PER_FRAME[1:] if getattr(self, key) is not None]
         also = f", with {', '.join(extras)}" if extras else ""
-        return f"<Trajectory {self.name!r}: {self.n_frames} frames × {self.n_atoms} atoms, every {self.dt_fs:g} fs{also}>"
+        return (
+            f"<Trajectory {self.name!r}: {self.n_frames} frames × {self.n_atoms} atoms, every {self.dt_fs:g} fs{also}>"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asteroid_nb.data.geometry import bonds_of
+from asteroid_nb.data.bonds import bonds_of
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory, ModelMismatch, TrajectoryTooShort
 from asteroid_nb.shapes import Float, Int
@@ -128,7 +128,9 @@ class Window:
 
     def to(self, device: torch.device | str) -> Window:
         future = None if self.future is None else self.future.to(device, non_blocking=True)
-        return self.replace(history=self.history.to(device, non_blocking=True), future=future, origin=self.origin.to(device))
+        return self.replace(
+            history=self.history.to(device, non_blocking=True), future=future, origin=self.origin.to(device)
+        )
 
     def rotated(self, rotation: Float[Tensor, "windows 3 3"]) -> Window:
         """Return the windows turned (or mirrored) about their centroids, history and future alike."""
@@ -143,7 +145,6 @@ class Windows(torch.utils.data.Dataset):
         trajectories: of one molecule at one spacing.
         shape: history, horizon and stride.
         starts: [windows, 2] (trajectory, first frame); all that fit when not given.
-        every: keep one start in this many.
 
     Raises:
         TrajectoryTooShort: a trajectory holds no window.
@@ -151,7 +152,7 @@ class Windows(torch.utils.data.Dataset):
     """
 
     def __init__(
-        self, trajectories: Sequence[Trajectory], shape: WindowShape, *, starts: np.ndarray | None = None, every: int = 1
+        self, trajectories: Sequence[Trajectory], shape: WindowShape, *, starts: np.ndarray | None = None
     ) -> None:
         if not trajectories:
             raise InvalidTrajectory("No trajectory was given; at least one is needed.")
@@ -160,7 +161,7 @@ class Windows(torch.utils.data.Dataset):
         for trajectory in self.trajectories:
             self.molecule.must_equal(trajectory)
             _must_fit(trajectory, shape, dt_fs=self.trajectories[0].dt_fs)
-        self.starts = (_all_starts(self.trajectories, shape) if starts is None else starts)[::every]
+        self.starts = _all_starts(self.trajectories, shape) if starts is None else starts
         self.dt_fs = self.trajectories[0].dt_fs * shape.stride_frames
         self._positions = [_tensor(trajectory.positions) for trajectory in self.trajectories]
 
@@ -180,7 +181,9 @@ class Windows(torch.utils.data.Dataset):
         if len(walkers) == 1:
             positions = self._positions[walkers[0]][frames]
         else:
-            positions = torch.empty(*frames.shape, self.molecule.n_atoms, 3, dtype=self._positions[0].dtype, device=device)
+            positions = torch.empty(
+                *frames.shape, self.molecule.n_atoms, 3, dtype=self._positions[0].dtype, device=device
+            )
             for walker in walkers:
                 mine = torch.as_tensor(np.flatnonzero(chosen[:, 0] == walker), device=device)
                 positions[mine] = self._positions[walker][frames[mine]].to(positions.dtype)
@@ -192,13 +195,19 @@ class Windows(torch.utils.data.Dataset):
         keep = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))
         return Windows(self.trajectories, self.shape, starts=self.starts[keep])
 
+    def thinned(self, every: int) -> Windows:
+        """Return one window in ``every``."""
+        return self if every == 1 else Windows(self.trajectories, self.shape, starts=self.starts[::every])
+
     def to(self, device: torch.device | str) -> Windows:
         """Move the positions to an accelerator if they fit there comfortably; else leave them and gather here."""
         if sum(p.numel() * p.element_size() for p in self._positions) <= RESIDENT_BYTES:
             self._positions = [positions.to(device) for positions in self._positions]
         return self
 
-    def batches(self, batch_size: int, *, shuffle_seed: int | None = None, device: torch.device | str = "cpu") -> Iterator[Window]:
+    def batches(
+        self, batch_size: int, *, shuffle_seed: int | None = None, device: torch.device | str = "cpu"
+    ) -> Iterator[Window]:
         """Yield all windows once; with a seed in an order that depends on it alone."""
         order = np.arange(len(self))
         if shuffle_seed is not None:
@@ -216,7 +225,7 @@ class Split:
     test: Windows
 
 
-def split(trajectories: Sequence[Trajectory] | Trajectory, shape: WindowShape, *, every: int = 1) -> Split:
+def split(trajectories: Sequence[Trajectory] | Trajectory, shape: WindowShape) -> Split:
     """Split by trajectory where there are three or more, else by blocks of time one window apart.
 
     With several trajectories the last is the test set, the one before it validation, the rest training. A single one (or two,
@@ -229,10 +238,10 @@ def split(trajectories: Sequence[Trajectory] | Trajectory, shape: WindowShape, *
     trajectories = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
     if len(trajectories) >= 3:
         parts = trajectories[:-2], trajectories[-2:-1], trajectories[-1:]
-        return Split(*(Windows(part, shape, every=every) for part in parts))
+        return Split(*(Windows(part, shape) for part in parts))
     starts = [_block_starts(index, trajectory, shape) for index, trajectory in enumerate(trajectories)]
     parts = [np.concatenate([blocks[part] for blocks in starts]) for part in range(3)]
-    return Split(*(Windows(trajectories, shape, starts=part, every=every) for part in parts))
+    return Split(*(Windows(trajectories, shape, starts=part) for part in parts))
 
 
 def _block_starts(index: int, trajectory: Trajectory, shape: WindowShape) -> list[np.ndarray]:

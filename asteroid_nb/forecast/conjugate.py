@@ -25,7 +25,12 @@ class Conjugate(nn.Module):
         self.unseen = nn.Parameter(torch.randn(settings.width) * 0.1)
         self.element_free = nn.LayerNorm(settings.width)
         self.attention = Attention(settings.width, settings.heads)
-        self.read = nn.Sequential(nn.LayerNorm(settings.width), nn.Linear(settings.width, settings.width), nn.GELU(), nn.Linear(settings.width, 3))
+        self.read = nn.Sequential(
+            nn.LayerNorm(settings.width),
+            nn.Linear(settings.width, settings.width),
+            nn.GELU(),
+            nn.Linear(settings.width, 3),
+        )
 
     def forward(self, matrix: Tensor, frames: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reconstructed structures and the true ones, [windows, rows, atoms, 3] Å, both from a visible centre.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asteroid_nb.data.geometry import bond_hops
+from asteroid_nb.data.bonds import bond_hops
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.forecast.frames import frame_atoms, into, local_frames
 from asteroid_nb.shapes import Float, Int
@@ -62,9 +62,9 @@ class Environment(nn.Module):
         spanning = frame_atoms(molecule) if frame == "local" else np.zeros((molecule.n_atoms, 2), dtype=int)
         self.register_buffer("spanning", torch.as_tensor(spanning))
         self.register_buffer("neighbours", torch.as_tensor(nearest_atoms(molecule)))
-        self.register_buffer("differences", _difference_matrix(seen_frames), persistent=False)
+        self.register_buffer("differences", difference_matrix(seen_frames), persistent=False)
         self.register_buffer("mean", torch.zeros(self.n_groups, seen_frames, self.neighbours.shape[1], 3))
-        self.register_buffer("scale", torch.ones(seen_frames, 1, 1))
+        self.register_buffer("scale", torch.ones_like(self.mean))
 
     @property
     def n_groups(self) -> int:
@@ -77,7 +77,7 @@ class Environment(nn.Module):
     def forward(self, sequence: Float[Tensor, "windows frames atoms 3"], times: Int[Tensor, " times"]) -> State:
         """Return the state at the given frames; each looks back ``seen_frames`` and never ahead."""
         raw, frames, anchor, velocity = self.raw(sequence, times)
-        return State(((raw - self.mean[self.group]) / self.scale).flatten(-3), frames, anchor, velocity)
+        return State(((raw - self.mean[self.group]) / self.scale[self.group]).flatten(-3), frames, anchor, velocity)
 
     def raw(self, sequence: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return unscaled features [windows, times, atoms, orders, neighbours, 3], frames, anchor and velocity."""
@@ -93,10 +93,17 @@ class Environment(nn.Module):
         return rotated, frames, anchor, velocity
 
     def fit(self, sequence: Tensor, times: Tensor) -> None:
-        """Set the mean of each group and the one scale of each order of differences, from training windows."""
+        """Set mean and scale from training windows.
+
+        Each order of differences has one scalar scale; in local frames, where components are invariants, each feature of a
+        group has its own, but never less than a hundredth of the order's (what spans the frame hardly moves in it).
+        """
         raw = self.raw(sequence, times)[0].flatten(0, 1)
         self.mean.copy_(self.over_group(raw.mean(0)))
-        self.scale.copy_((raw - self.mean[self.group]).square().mean((0, 1, 3, 4)).sqrt().clamp(min=1e-8).view(-1, 1, 1))
+        squared = self.over_group((raw - self.mean[self.group]).square().mean(0))
+        order = squared.mean((0, 2, 3), keepdim=True).sqrt().clamp(min=1e-8)
+        own = torch.maximum(squared.sqrt(), 0.01 * order) if self.frame == "local" else order
+        self.scale.copy_(own.expand_as(self.scale))
 
     def over_group(self, per_atom: Float[Tensor, "atoms *rest"]) -> Float[Tensor, "groups *rest"]:
         """Return the mean over the atoms of each group."""
@@ -120,6 +127,6 @@ def nearest_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms neighbours"]:
     return np.lexsort((apart, hops), axis=-1)[:, : min(molecule.n_atoms, MOST_NEIGHBOURS)]
 
 
-def _difference_matrix(orders: int) -> Float[Tensor, "orders lags"]:
+def difference_matrix(orders: int) -> Float[Tensor, "orders lags"]:
     """Return the backward differences: row k is (−1)^l C(k, l)."""
     return torch.tensor([[(-1.0) ** lag * comb(order, lag) for lag in range(orders)] for order in range(orders)])

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asteroid_nb.data.geometry import bond_hops
+from asteroid_nb.data.bonds import bond_hops
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.shapes import Float, Int
 
@@ -67,13 +67,8 @@ def out_of(frames: Float[Tensor, "*batch 3 3"], components: Float[Tensor, "*batc
     return components @ frames
 
 
-def random_rotations(count: int, *, mirror: bool, generator: torch.Generator) -> Float[Tensor, "count 3 3"]:
-    """Return rotations drawn evenly from SO(3), half of them mirrored if asked for."""
-    matrix = torch.randn(count, 3, 3, generator=generator, dtype=torch.float64)
-    orthogonal, triangle = torch.linalg.qr(matrix)
-    orthogonal = orthogonal * torch.diagonal(triangle, dim1=-2, dim2=-1).sign()[:, None, :]
-    orthogonal = orthogonal * torch.linalg.det(orthogonal).sign()[:, None, None]
-    if mirror:
-        flip = 1.0 - 2.0 * torch.randint(0, 2, (count, 1, 1), generator=generator).double()
-        orthogonal = orthogonal * flip
-    return orthogonal.float()
+def random_rotations(count: int, draw: np.random.Generator) -> Float[Tensor, "count 3 3"]:
+    """Return rotations drawn evenly from SO(3)."""
+    from scipy.spatial.transform import Rotation
+
+    return torch.as_tensor(Rotation.random(count, rng=draw).as_matrix()).float()

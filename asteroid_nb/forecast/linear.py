@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,9 @@ class Moments:
         return weights, offset
 
 
-def best_strength(moments: Moments, error_of: Callable[[Tensor, Tensor], float], *, intercept: bool) -> tuple[Tensor, Tensor]:
+def best_strength(
+    moments: Moments, error_of: Callable[[Tensor, Tensor], float], *, intercept: bool
+) -> tuple[Tensor, Tensor]:
     """Return the solution whose error on validation data is the smallest over `STRENGTHS`."""
     solutions = [moments.solve(strength, intercept=intercept) for strength in STRENGTHS]
     return min(solutions, key=lambda solution: error_of(*solution))
@@ -71,24 +73,42 @@ class LinearSkip(nn.Module):
         """Return columns 0 (the frame itself) to ``horizon`` of the delay-matrix row at every time of the state."""
         anchor = state.anchor[:, :, None]
         if self.kind == "ridge":
-            components = torch.einsum("wtnf,nfh->wtnh", state.features, self.weights[self.group]) + self.offset[self.group]
+            components = (
+                torch.einsum("wtnf,nfh->wtnh", state.features, self.weights[self.group]) + self.offset[self.group]
+            )
             steps = out_of(state.frames, components.unflatten(-1, (self.horizon, 3))).movedim(2, 3)
         else:
             leads = torch.arange(1, self.horizon + 1, device=anchor.device).view(1, 1, -1, 1, 1)
             steps = leads * state.velocity[:, :, None] * (self.kind == "constant_velocity")
         return torch.cat([anchor, anchor + steps], dim=2)
 
-    def fit(self, environment: Environment, train: Windows, validation: Windows, prepare: Callable[[Window], Window]) -> None:
-        """Solve the ridge map on the training windows, regularised as the validation windows like it best."""
+    def fit(
+        self,
+        environment: Environment,
+        train: Windows,
+        validation: Windows,
+        prepare: Callable[[Window], Window],
+        *,
+        vary: Callable[[Window], Iterable[Window]] = lambda window: [window],
+    ) -> None:
+        """Solve the ridge map on the training windows, regularised as the validation windows like it best.
+
+        Args:
+            prepare: brings a window into the frame the map works in.
+            vary: returns the variants of a batch of training windows that are fitted.
+        """
         if self.kind != "ridge":
             return
         present = torch.tensor([train.shape.history - 1])
         moments = Moments()
-        for window in map(prepare, train.batches(CHUNK_WINDOWS)):
+        for variant in (variant for window in train.batches(CHUNK_WINDOWS) for variant in vary(window)):
+            window = prepare(variant)
             moments.add(*self._pairs(environment(window.history, present), window.truth))
         checked = [prepare(window) for window in validation.subset(most=4 * CHUNK_WINDOWS).batches(CHUNK_WINDOWS)]
         pairs = [self._pairs(environment(window.history, present), window.truth) for window in checked]
-        weights, offset = best_strength(moments, lambda *solution: mean_rmse(pairs, *solution), intercept=True)
+        weights, offset = best_strength(
+            moments, lambda *solution: mean_rmse(pairs, *solution, horizon=self.horizon), intercept=True
+        )
         self.weights.copy_(weights)
         self.offset.copy_(offset)
 
@@ -106,7 +126,9 @@ class LinearSkip(nn.Module):
         return per_atom[:, torch.stack(picked)].movedim(1, 0).flatten(1, 2)
 
 
-def mean_rmse(pairs: list[tuple[Tensor, Tensor]], weights: Tensor, offset: Tensor) -> float:
-    """Return the error in Å averaged over lead times of a linear map on (features, targets)."""
-    errors = [(x @ weights.float() + offset.float()[:, None] - y).square().unflatten(-1, (-1, 3)) for x, y in pairs]
+def mean_rmse(pairs: list[tuple[Tensor, Tensor]], weights: Tensor, offset: Tensor, *, horizon: int) -> float:
+    """Return the error in Å averaged over lead times of a linear map on (features, targets), targets led by lead time."""
+    errors = [
+        (x @ weights.float() + offset.float()[:, None] - y).square().unflatten(-1, (horizon, -1)) for x, y in pairs
+    ]
     return float(torch.cat(errors, dim=1).mean((0, 1, 3)).sqrt().mean())

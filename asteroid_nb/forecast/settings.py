@@ -62,19 +62,23 @@ class STISettings:
     attention: Literal["softmax", "continuous"] = "softmax"
     sti: bool = True
     conjugate: Literal["none", "subset", "hide_first"] = "subset"
-    decode: Literal["autoregressive", "parallel"] = "autoregressive"
+    decode: Literal["autoregressive", "parallel"] = "parallel"
     atom_identity: bool = True
 
     def __post_init__(self) -> None:
         _check_choices(self)
         if not 1 <= self.seen_frames <= self.history:
-            raise InvalidSettings(f"delay_frames is {self.delay_frames}, history {self.history}: a token cannot see more than that.")
+            raise InvalidSettings(
+                f"delay_frames is {self.delay_frames}, history {self.history}: a token cannot see more than that."
+            )
         if self.horizon % self.slot_frames:
             raise InvalidSettings(f"slot_frames {self.slot_frames} must divide horizon {self.horizon}.")
         if self.width % self.heads:
             raise InvalidSettings(f"heads {self.heads} must divide width {self.width}.")
         if self.skip == "constant_velocity" and self.seen_frames < 2:
-            raise InvalidSettings("skip='constant_velocity' needs velocities: use delay_frames of 2 or more, or skip='none'.")
+            raise InvalidSettings(
+                "skip='constant_velocity' needs velocities: use delay_frames of 2 or more, or skip='none'."
+            )
 
     @property
     def seen_frames(self) -> int:
@@ -120,8 +124,8 @@ class ObjectiveSettings:
         future_consistency: of FC,
         reconstruction: of Ψ's error.
         training: "self_supervised" drops the first two, the regime of STICM and its successors.
-        mirror: half the windows are mirrored in training. Only for molecules without labelled left and right hands: mirrored
-            ethanol has its two CH₂ hydrogens exchanged, which no simulation of it ever shows.
+        exchange: training windows are shown under the molecule's symmetries (equal atoms exchanged, mirrored; `Symmetries`).
+        reverse: half of them run backwards in time.
         rotate: the windows are turned at random; needed only where the model is not equivariant.
         teacher_forcing: share of decoder slots that see the true previous slot, at the start and at the end of training
             (scheduled sampling).
@@ -134,7 +138,8 @@ class ObjectiveSettings:
     future_consistency: float = 0.1
     reconstruction: float = 0.05
     training: Literal["supervised", "self_supervised"] = "supervised"
-    mirror: bool = False
+    exchange: bool = True
+    reverse: bool = True
     rotate: bool | None = None
     teacher_forcing: tuple[float, float] = (1.0, 0.0)
     noise_ang: float = 0.0
@@ -156,7 +161,9 @@ def _check_choices(settings: Any) -> None:
 
 
 PRESETS: dict[str, STISettings] = {
-    "tiny": STISettings(history=8, horizon=8, width=48, encoder_layers=2, decoder_layers=1, delay_frames=4, row_stride=2, slot_frames=4),
+    "tiny": STISettings(
+        history=8, horizon=8, width=48, encoder_layers=2, decoder_layers=1, delay_frames=4, row_stride=2, slot_frames=4
+    ),
     "notebook": STISettings(),
     "large": STISettings(width=256, heads=8, encoder_layers=4, decoder_layers=3, row_stride=1, slot_frames=4),
 }

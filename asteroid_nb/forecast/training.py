@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asteroid_nb.data.symmetry import Symmetries, reversed_in_time
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.windows import Split, Window, Windows, split
-from asteroid_nb.fitting import FitResult, FitSettings, fit
+from asteroid_nb.data.windows import Window, Windows, split
+from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
+from asteroid_nb.forecast.run import CHECKPOINT_FILE, Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
 from asteroid_nb.forecast.transformer import Prediction, STITransformer
 from asteroid_nb.progress import Bar, Observer
 
 #: Validation windows looked at after each epoch.
 MOST_VALIDATED = 1024
+
+#: Symmetries under which the ridge map sees every training window.
+MOST_VARIANTS = 6
 
 
 @dataclass
@@ -33,31 +38,43 @@ class ForecastTask:
     objective: ObjectiveSettings
     batch_size: int
 
+    def __post_init__(self) -> None:
+        self.symmetries = Symmetries.of(self.model.molecule)
+
     @property
     def n_steps(self) -> int:
         return max(1, len(self.train) // self.batch_size)
 
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Window]:
         """Yield full batches of augmented windows in the model's frame."""
-        generator = torch.Generator().manual_seed(seed)
-        for window in self.train.batches(self.batch_size, shuffle_seed=seed, device=device):
+        for number, window in enumerate(self.train.batches(self.batch_size, shuffle_seed=seed, device=device)):
             if len(window) == self.batch_size or len(self.train) < self.batch_size:
-                yield self.model.prepare(self.augment(window, generator))
+                yield self.model.prepare(self.augment(window, seed * 1_000_003 + number))
 
-    def augment(self, window: Window, generator: torch.Generator) -> Window:
-        """Mirror, turn and shake as the objective asks."""
-        rotate = self.objective.rotate
-        if rotate is None:
-            rotate = self.model.settings.frame == "none"
-        if rotate or self.objective.mirror:
-            turn = random_rotations(len(window), mirror=self.objective.mirror, generator=generator)
-            if not rotate:
-                turn = torch.diag_embed(torch.stack([torch.ones(len(window))] * 2 + [torch.linalg.det(turn)], dim=-1))
-            window = window.rotated(turn.to(window.history))
-        if self.objective.noise_ang:
-            noise = torch.randn(window.history.shape, generator=generator) * self.objective.noise_ang
-            window = window.replace(history=window.history + noise.to(window.history))
+    def augment(self, window: Window, seed: int) -> Window:
+        """Exchange, mirror, reverse, turn and shake as the objective asks."""
+        draw, wanted = np.random.default_rng(seed), self.objective
+        if wanted.reverse:
+            window = reversed_in_time(window, draw.random(len(window)) < 0.5)
+        if wanted.exchange:
+            window = self.symmetries.applied(window, draw.integers(len(self.symmetries), size=len(window)))
+        if self.model.settings.frame == "none" if wanted.rotate is None else wanted.rotate:
+            window = window.rotated(random_rotations(len(window), draw).to(window.history))
+        if wanted.noise_ang:
+            noise = draw.normal(scale=wanted.noise_ang, size=tuple(window.history.shape))
+            window = window.replace(history=window.history + torch.as_tensor(noise).to(window.history))
         return window
+
+    def variants(self, window: Window) -> Iterator[Window]:
+        """Yield the windows under each symmetry in turn (a few of many), half of them reversed: what the ridge map fits."""
+        if not (self.objective.exchange or self.objective.reverse):
+            yield window
+            return
+        n_symmetries = len(self.symmetries) if self.objective.exchange else 1
+        for number in range(min(n_symmetries, MOST_VARIANTS) * (2 if self.objective.reverse else 1)):
+            backwards = np.full(len(window), self.objective.reverse and number % 2 == 1)
+            chosen = np.full(len(window), number // (2 if self.objective.reverse else 1))
+            yield self.symmetries.applied(reversed_in_time(window, backwards), chosen)
 
     def loss(self, model: nn.Module, batch: Window, *, done: float) -> dict[str, Tensor]:
         first, last = self.objective.teacher_forcing
@@ -111,3 +128,47 @@ def loss_weights(objective: ObjectiveSettings) -> dict[str, float]:
         "future_consistency": objective.future_consistency,
         "reconstruction": objective.reconstruction,
     }
+
+
+def train(
+    trajectories: Trajectory | Sequence[Trajectory],
+    *,
+    settings: STISettings | str = "notebook",
+    objective: ObjectiveSettings | None = None,
+    fit_settings: FitSettings | None = None,
+    stride_frames: int = 1,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    every: int = 1,
+    observers: Sequence[Observer] | None = None,
+) -> Run:
+    """Train an STI-Transformer and return it with the windows it has not seen.
+
+    The last trajectory is kept for testing and the one before it for validation; one or two are split in time.
+
+    Args:
+        trajectories: of one molecule at one spacing.
+        settings: of the model, or the name of a preset.
+        folder: where checkpoint, settings and weights go; nothing is written without.
+        resume: go on from the folder's checkpoint.
+        every: train on one window start in this many.
+        observers: who watches and may stop it; a progress bar when not given.
+
+    Raises:
+        TrajectoryTooShort, ModelMismatch, InvalidSettings, TrainingDiverged.
+    """
+    settings = preset(settings) if isinstance(settings, str) else settings
+    fit_settings, objective = fit_settings or FitSettings(), objective or ObjectiveSettings()
+    parts = split(trajectories, settings.window_shape(stride_frames))
+    parts = replace(parts, train=parts.train.thinned(every))
+    torch.manual_seed(fit_settings.seed)
+    model = STITransformer(settings, parts.train.molecule)
+    task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size)
+    model.fit_linear(parts.train, parts.validation, task.variants)
+    checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
+    watching = [Bar()] if observers is None else observers
+    result = fit(task, fit_settings, checkpoint=checkpoint, resume=resume, observers=watching)
+    run = Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
+    if folder is not None:
+        run.save(folder)
+    return run

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from asteroid_nb.data.geometry import bond_hops
+from asteroid_nb.data.bonds import bond_hops
 from asteroid_nb.data.windows import Molecule, Window, Windows
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.conjugate import Conjugate
@@ -79,7 +80,9 @@ class STITransformer(nn.Module):
         super().__init__()
         self.settings, self.molecule = settings, molecule
         kind = "local" if settings.frame == "local" else "fixed"
-        self.environment = Environment(molecule, seen_frames=settings.seen_frames, frame=kind, shared=not settings.atom_identity)
+        self.environment = Environment(
+            molecule, seen_frames=settings.seen_frames, frame=kind, shared=not settings.atom_identity
+        )
         self.skip = LinearSkip(self.environment, horizon=settings.horizon, kind=settings.skip)
         hops = torch.as_tensor(bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms))
         self.register_buffer("rows", torch.tensor(settings.rows), persistent=False)
@@ -177,7 +180,9 @@ class STITransformer(nn.Module):
     def _scale(self) -> Float[Tensor, "slots frames atoms 1"]:
         return self.slot_scale.unflatten(0, (self.settings.n_slots, -1))[..., None]
 
-    def _decode_parallel(self, window: Window, readable: Tensor, skip_rows: Tensor, sti_forecast: Tensor | None) -> Tensor:
+    def _decode_parallel(
+        self, window: Window, readable: Tensor, skip_rows: Tensor, sti_forecast: Tensor | None
+    ) -> Tensor:
         """Correct the linear forecast everywhere at once, looking at the molecule as the STI forecast expects it."""
         linear = skip_rows[:, -1, 1:]
         expected = (linear if sti_forecast is None else sti_forecast).detach()
@@ -229,11 +234,13 @@ class STITransformer(nn.Module):
         return placed(window, self.settings.frame, self.reference)[0]
 
     @torch.no_grad()
-    def fit_linear(self, train: Windows, validation: Windows) -> None:
-        """Fix scales, mean structure and the linear forecast in closed form on the training windows."""
+    def fit_linear(
+        self, train: Windows, validation: Windows, vary: Callable[[Window], Iterable[Window]] = lambda window: [window]
+    ) -> None:
+        """Fix scales, mean structure and the linear forecast in closed form on the training windows and their variants."""
         some = self.prepare(train.subset(most=4096)[:])
         self.environment.fit(some.history, self.rows)
-        self.skip.fit(self.environment, train, validation, self.prepare)
+        self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
         rows = self.skip(self.environment(some.history, self.rows))
         row_error = (rows[:, -1, 1:] - some.truth).square()
         slot_error = (self.linear_forecast(some) - some.truth).square()
@@ -250,5 +257,3 @@ def _zero_head(width: int, n_out: int) -> nn.Sequential:
     nn.init.zeros_(head[1].weight)
     nn.init.zeros_(head[1].bias)
     return head
-
-

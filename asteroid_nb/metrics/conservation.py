@@ -46,7 +46,7 @@ def temperature_per_element_K(
     At equilibrium all agree; a forecast that damps the fast motion cools hydrogen first. Each atom loses as many
     degrees of freedom as its share in the rigid motions (3 m/M when only translation is off), so that light and heavy
     atoms can be compared in a small molecule.
-    Give ``positions`` wherever the simulation stops rotation (most of a molecule in vacuum), else heavy atoms look cold.
+    Give ``positions`` wherever the simulation stops rotation (molecules in vacuum), else heavy atoms look cold.
     """
     motion, freedom = _internal(velocities, masses, positions)
     numbers = np.asarray(atomic_numbers)

@@ -113,7 +113,9 @@ def _figure(title: str) -> go.FigureWidget:
     figure.update_yaxes(title_text="loss (no unit)", type="log", tickformat="~g", nticks=6)
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
     alt = "Line chart of training and validation loss by epoch; the latest values are in the text above it."
-    return go.FigureWidget(finish(figure, title=title, alt=alt, height=340, legend=legend, showlegend=True, autosize=True))
+    return go.FigureWidget(
+        finish(figure, title=title, alt=alt, height=340, legend=legend, showlegend=True, autosize=True)
+    )
 
 
 def _finite(value: Any) -> float | None:

@@ -1,0 +1,98 @@
+"""What physics cannot tell apart: equal nuclei exchanged, mirror images, time run backwards. More windows from the same trajectory.
+
+A molecule's dynamics stay valid when equivalent atoms swap names or everything is mirrored. Only those combinations are used that
+leave the handedness of every labelled tetrahedral centre as it was, because the others are never met in a simulation: for
+ethanol the methyl hydrogens in cyclic order, and mirror images with the two CH₂ hydrogens exchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+
+from asteroid_nb.data.windows import Molecule, Window
+from asteroid_nb.shapes import Bool, Int
+
+#: Exchanges kept at most: a peptide's methyl groups alone would give thousands.
+MOST_EXCHANGES = 48
+
+
+@dataclass(frozen=True)
+class Symmetries:
+    """Exchanges of equivalent atoms, each with or without a mirror; the identity is the first.
+
+    Args:
+        exchanges: [symmetries, atoms]: which atom takes each place.
+        mirrored: [symmetries].
+    """
+
+    exchanges: Int[np.ndarray, "symmetries atoms"]
+    mirrored: Bool[np.ndarray, " symmetries"]
+
+    def __len__(self) -> int:
+        return len(self.mirrored)
+
+    @classmethod
+    def of(cls, molecule: Molecule) -> Symmetries:
+        """Find them from the bonds, and the handedness from the reference structure."""
+        exchanges = _automorphisms(molecule)
+        found = [
+            (exchange, mirror)
+            for exchange in exchanges
+            for mirror in (False, True)
+            if _keeps_hands(molecule, exchange, mirror)
+        ]
+        return cls(np.array([exchange for exchange, _ in found]), np.array([mirror for _, mirror in found]))
+
+    def applied(self, window: Window, chosen: Int[np.ndarray, " windows"]) -> Window:
+        """Return each window under the symmetry chosen for it."""
+        device = window.history.device
+        exchange = torch.as_tensor(self.exchanges[chosen], device=device)[:, None, :, None]
+        sign = 1.0 - 2.0 * torch.as_tensor(self.mirrored[chosen], device=device).to(window.history.dtype)
+        flip = torch.stack([sign, torch.ones_like(sign), torch.ones_like(sign)], dim=-1)[:, None, None]
+        turn = lambda x: torch.take_along_dim(x, exchange, dim=2) * flip  # noqa: E731
+        return window.replace(history=turn(window.history), future=turn(window.truth))
+
+
+def reversed_in_time(window: Window, chosen: Bool[np.ndarray, " windows"]) -> Window:
+    """Return the windows, the chosen ones run backwards: what was future becomes history."""
+    path = torch.cat([window.history, window.truth], dim=1)
+    path = torch.where(torch.as_tensor(chosen, device=path.device)[:, None, None, None], path.flip(1), path)
+    n_seen = window.history.shape[1]
+    return Window.of(path[:, :n_seen], future=path[:, n_seen:], dt_fs=window.dt_fs)
+
+
+def _automorphisms(molecule: Molecule) -> list[Int[np.ndarray, " atoms"]]:
+    """Return the exchanges of atoms that keep elements and bonds, the identity first."""
+    import networkx as nx
+
+    graph = nx.Graph()
+    graph.add_nodes_from((atom, {"element": int(number)}) for atom, number in enumerate(molecule.atomic_numbers))
+    graph.add_edges_from(molecule.bonds.tolist())
+    same_element = nx.algorithms.isomorphism.categorical_node_match("element", 0)
+    matcher = nx.algorithms.isomorphism.GraphMatcher(graph, graph, node_match=same_element)
+    identity = np.arange(molecule.n_atoms)
+    found = [
+        np.array([mapping[atom] for atom in identity])
+        for mapping in islice(matcher.isomorphisms_iter(), MOST_EXCHANGES)
+    ]
+    return [identity] + [exchange for exchange in found if not np.array_equal(exchange, identity)]
+
+
+def _keeps_hands(molecule: Molecule, exchange: np.ndarray, mirror: bool) -> bool:
+    """Return whether every tetrahedral centre is as left- or right-handed after the exchange (and mirror) as before."""
+    for centre in range(molecule.n_atoms):
+        around = molecule.bonds[(molecule.bonds == centre).any(axis=1)].sum(axis=1) - centre
+        if len(around) != 4:
+            continue
+        before, after = (_volume(molecule.reference[atoms]) for atoms in (around, exchange[around]))
+        if before * after * (-1.0 if mirror else 1.0) < 0:
+            return False
+    return True
+
+
+def _volume(corners: np.ndarray) -> float:
+    return float(np.linalg.det(corners[:3] - corners[3]))

@@ -1,0 +1,45 @@
+"""Forecasters against the truth: the one place where wings and metrics meet, so that every rival is measured alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from asteroid_nb.data.windows import Windows
+from asteroid_nb.metrics.horizon import ErrorTable
+
+#: Windows forecast at a time.
+BATCH = 256
+
+
+@torch.no_grad()
+def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTable:
+    """Return the errors of every forecaster on the same windows, spread evenly over them.
+
+    Args:
+        forecasters: one or several things with a ``name`` and ``forecast(window)``.
+        windows: which no forecaster has been fitted on; a `Split`'s ``test``.
+        most: windows used.
+
+    Raises:
+        ModelMismatch: two forecasters share a name.
+    """
+    listed: Sequence[Any] = [forecasters] if hasattr(forecasters, "forecast") else list(forecasters)
+    chosen = windows.subset(most=most)
+    tables = []
+    for first in range(0, len(chosen), BATCH):
+        window = chosen[first : first + BATCH]
+        starts = chosen.starts[first : first + BATCH]
+        tables.append(
+            ErrorTable.of(
+                {forecaster.name: forecaster.forecast(window.replace(future=None)).numpy() for forecaster in listed},
+                window.truth.numpy(),
+                dt_fs=window.dt_fs,
+                atom_labels=chosen.trajectories[0].labels,
+                starts=starts[:, 1],
+                walkers=starts[:, 0],
+            )
+        )
+    return ErrorTable.join(tables)

@@ -1,0 +1,109 @@
+"""Forecasting: one horizon for many windows, blocks chained for as long as wanted, and the attention weights on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asteroid_nb.data.trajectory import Trajectory
+from asteroid_nb.data.windows import Window, Windows
+from asteroid_nb.errors import TrajectoryTooShort
+from asteroid_nb.forecast.attention import recording
+from asteroid_nb.forecast.run import Run
+from asteroid_nb.shapes import Float
+
+
+@overload
+def predict(run: Run, trajectory: Trajectory, *, starts: int = 0, n_blocks: int = 1) -> Trajectory: ...
+@overload
+def predict(run: Run, trajectory: Trajectory, *, starts: Sequence[int], n_blocks: int = 1) -> list[Trajectory]: ...
+def predict(run, trajectory, *, starts=0, n_blocks=1):
+    """Return the forecast after the history that begins at each start, the history included.
+
+    Frame ``history − 1`` of the result is the present; what follows is predicted, ``n_blocks`` horizons of it, each fed back
+    as the history of the next. All starts are predicted together.
+
+    Args:
+        run: the trained model.
+        trajectory: of the model's molecule, at its spacing or a whole fraction of it.
+        starts: stored frames at which histories begin.
+
+    Raises:
+        ModelMismatch: other species, masses or spacing.
+        TrajectoryTooShort: a history would reach beyond the end.
+    """
+    stride, history = run.stride_for(trajectory), run.settings.history
+    chosen = np.atleast_1d(starts)
+    last = int(chosen.max()) + (history - 1) * stride
+    if chosen.min() < 0 or last >= trajectory.n_frames:
+        raise TrajectoryTooShort(
+            f"Histories of {history} frames, every {stride}, from {chosen.min()} to {last} do not fit into {trajectory.n_frames} "
+            "frames. Choose starts between 0 and the end less the history."
+        )
+    frames = chosen[:, None] + np.arange(history) * stride
+    seen = torch.from_numpy(np.asarray(trajectory.positions)[frames])
+    future = rollout(run, seen, n_blocks=n_blocks)
+    made = [
+        _as_trajectory(run, trajectory, path, int(start))
+        for path, start in zip(torch.cat([seen, future], 1), chosen, strict=True)
+    ]
+    return made[0] if np.ndim(starts) == 0 else made
+
+
+@torch.no_grad()
+def rollout(
+    run: Run, history: Float[Tensor, "windows history atoms 3"], *, n_blocks: int
+) -> Float[Tensor, "windows frames atoms 3"]:
+    """Return ``n_blocks`` horizons in Å after bare histories, each predicted from the end of what came before."""
+    length, path = history.shape[1], history
+    for _ in range(n_blocks):
+        window = Window.of(path[:, -length:], dt_fs=run.dt_fs)
+        path = torch.cat([path, window.place(run.forecast(window)).to(path)], dim=1)
+    return path[:, length:]
+
+
+def _as_trajectory(run: Run, source: Trajectory, path: Tensor, start: int) -> Trajectory:
+    provenance = {
+        "forecaster": run.name,
+        "source": source.name,
+        "start_frame": start,
+        "history_frames": run.settings.history,
+    }
+    return Trajectory(
+        path.numpy(),
+        source.atomic_numbers,
+        run.dt_fs,
+        masses=source.masses,
+        bonds=run.model.molecule.bonds,
+        name=f"{run.name} forecast",
+        provenance=provenance,
+        check_distances=False,
+    )
+
+
+@torch.no_grad()
+def attention(run: Run, window: Window) -> dict[str, np.ndarray]:
+    """Return the attention weights of every layer as the forecast of one window used them.
+
+    Each is [each, heads, queries, keys] by the layer's name. Over atoms ("local", "global") ``each`` is a time, queries and keys
+    are atoms, then registers; over time ("temporal") and in the decoder's reading of the encoder ("transformation") ``each`` is
+    an atom, queries are the decoder's or encoder's times. Entries that were masked are zero.
+    """
+    first = Window.of(window.history[:1], dt_fs=window.dt_fs)
+    with recording(run.model.eval()) as record:
+        run.model.predict(first, cached=False)
+    return {_short(name): weights[0].float().numpy() for name, weights in record.items() if "conjugate" not in name}
+
+
+def _short(name: str) -> str:
+    """Return the name people use: ``encoder.0.spatial.wide`` is ``encoder.0.global``."""
+    return name.replace("spatial.", "").replace("wide", "global")
+
+
+def window_at(run: Run, trajectory: Trajectory, start: int) -> Window:
+    """Return the one window of a trajectory that begins at a stored frame, its future included."""
+    return Windows([trajectory], run.shape_for(trajectory), starts=np.array([[0, start]]))[:]
