@@ -128,7 +128,8 @@ def _check_dcd(path: Path) -> None:
                 found = len(stored)
             if 0 < found < promised:
                 raise UnreadableFile(
-                    f"{path} is cut short: its header promises {promised} frames, {found} are there. Copy it again."
+                    f"{path} is cut short: its header promises {promised} frames, {found} are there. "
+                    "Copy it again, or keep what is there: from_mdtraj(mdtraj.load(…), dt_fs=…)."
                 )
 
 

@@ -58,14 +58,15 @@ def read(path: Path, *, dt_fs: float | None, stride: int, energy_unit: str | Non
 
 @contextmanager
 def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
-    try:
-        stored = np.load(path, allow_pickle=False)
-    except Exception as error:  # NumPy and zipfile raise many kinds
-        raise UnreadableFile(f"{path} is no complete .npz archive ({error}). Copy or make it again.") from error
-    if not isinstance(stored, np.lib.npyio.NpzFile):
-        raise UnreadableFile(f"{path} holds one bare array, needed are named ones. Write it with np.savez.")
-    with stored:
-        yield stored
+    with open(path, "rb") as handle:
+        try:
+            stored = np.load(handle, allow_pickle=False)
+        except Exception as error:  # NumPy and zipfile raise many kinds
+            raise UnreadableFile(f"{path} is no complete .npz archive ({error}). Copy or make it again.") from error
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise UnreadableFile(f"{path} holds one bare array, needed are named ones. Write it with np.savez.")
+        with stored:
+            yield stored
 
 
 def _array(path: Path, stored: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
