@@ -25,7 +25,11 @@ _VERBS = {
     "rivals": "forecast.baselines",
     "evaluate": "evaluation",
     "compare": "widgets.compare",
+    "explore_attention": "widgets.explore",
+    "TrainingView": "widgets.progress",
     "error_over_horizon": "views.horizon",
+    "error_heatmap": "views.horizon",
+    "per_atom_bars": "views.horizon",
     "attention_map": "views.attention",
 }
 
@@ -40,20 +44,26 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.forecast.run import Run
     from asteroid_nb.forecast.training import train
     from asteroid_nb.views.attention import attention_map
-    from asteroid_nb.views.horizon import error_over_horizon
+    from asteroid_nb.views.horizon import error_heatmap, error_over_horizon, per_atom_bars
     from asteroid_nb.widgets.compare import compare
+    from asteroid_nb.widgets.explore import explore_attention
+    from asteroid_nb.widgets.progress import TrainingView
 
 __all__ = [
     "Run",
     "StateTrajectory",
+    "TrainingView",
     "Trajectory",
     "attention",
     "attention_map",
     "compare",
     "download",
+    "error_heatmap",
     "error_over_horizon",
     "evaluate",
+    "explore_attention",
     "load",
+    "per_atom_bars",
     "predict",
     "rivals",
     "sample",

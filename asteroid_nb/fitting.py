@@ -43,7 +43,7 @@ class FitSettings:
 
     n_epochs: int = 20
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warmup_share: float = 0.05
     clip_norm: float = 1.0
@@ -59,7 +59,10 @@ class FitSettings:
 class Task(Protocol):
     """What a wing must bring."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """The model to train."""
+        ...
 
     @property
     def n_steps(self) -> int:

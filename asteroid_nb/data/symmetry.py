@@ -1,8 +1,9 @@
-"""What physics cannot tell apart: equal nuclei exchanged, mirror images, time run backwards. More windows from the same trajectory.
+"""What physics cannot tell apart: equal nuclei exchanged, mirror images, time run backwards.
 
-A molecule's dynamics stay valid when equivalent atoms swap names or everything is mirrored. Only those combinations are used that
-leave the handedness of every labelled tetrahedral centre as it was, because the others are never met in a simulation: for
-ethanol the methyl hydrogens in cyclic order, and mirror images with the two CH₂ hydrogens exchanged.
+A molecule's dynamics stay valid when equivalent atoms swap names or everything is mirrored, so each trajectory holds
+more windows than it seems to. Only those combinations are used that leave the handedness of every labelled tetrahedral
+centre as it was, because the others are never met in a simulation: for ethanol the methyl hydrogens in cyclic order,
+and mirror images with the two CH₂ hydrogens exchanged.
 """
 
 from __future__ import annotations

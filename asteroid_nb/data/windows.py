@@ -1,6 +1,7 @@
 """History and horizon windows: gathered lazily, split by trajectory or block, handed on in batches.
 
-No window is ever copied ahead of its use: `Windows` keeps the positions once (a memory map stays one) and a table of starts.
+No window is ever copied ahead of its use: `Windows` keeps the positions once (a memory map stays one) and a table of
+starts.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class WindowShape:
 
 @dataclass(frozen=True)
 class Molecule:
-    """What stays the same in every window: species, masses, bonds and a reference structure for tie-breaks and frames."""
+    """What stays the same in every window: species, masses, bonds and a reference structure."""
 
     atomic_numbers: np.ndarray
     masses: np.ndarray
@@ -76,14 +77,15 @@ class Molecule:
         if not np.allclose(self.masses, trajectory.masses, atol=0.02):
             worst = int(np.argmax(np.abs(self.masses - trajectory.masses)))
             raise ModelMismatch(
-                f"{trajectory.name!r} was simulated with mass {trajectory.masses[worst]:.3f} amu for atom {worst}, needed is "
-                f"{self.masses[worst]:.3f} (heavy hydrogens?). Motion scales with mass: train on trajectories with these masses."
+                f"{trajectory.name!r} was simulated with mass {trajectory.masses[worst]:.3f} amu for atom {worst}, "
+                f"needed is {self.masses[worst]:.3f} (heavy hydrogens?). Motion scales with mass: train on "
+                "trajectories with these masses."
             )
 
 
 @dataclass(eq=False, kw_only=True)  # not frozen: Fabric takes batches apart and refuses frozen ones
 class Window:
-    """A batch of windows, centred on the centroid of each one's first history frame: one translation moves the whole window.
+    """A batch of windows, each moved as a whole so that the centroid of its first history frame is the origin.
 
     Args:
         history: [windows, history, atoms, 3] Å.
@@ -228,9 +230,9 @@ class Split:
 def split(trajectories: Sequence[Trajectory] | Trajectory, shape: WindowShape) -> Split:
     """Split by trajectory where there are three or more, else by blocks of time one window apart.
 
-    With several trajectories the last is the test set, the one before it validation, the rest training. A single one (or two,
-    block by block) gives its first 70 % to training, the next 15 % to validation and the last 15 % to the test, with one
-    whole window left out at each border, so that no window of one part overlaps a window of another.
+    With several trajectories the last is the test set, the one before it validation, the rest training. A single one
+    (or two, block by block) gives its first 70 % to training, the next 15 % to validation and the last 15 % to the
+    test, with one whole window left out at each border, so that no window of one part overlaps a window of another.
 
     Raises:
         TrajectoryTooShort: a part would hold no window.
@@ -252,8 +254,8 @@ def _block_starts(index: int, trajectory: Trajectory, shape: WindowShape) -> lis
         first += span if part else 0
         if end - first < span:
             raise TrajectoryTooShort(
-                f"{shape} spans {span} frames; split in time, {trajectory.name!r} with {n_frames} frames leaves no window in part "
-                f"{part + 1} of 3. Use a longer trajectory, a shorter window, or three trajectories."
+                f"{shape} spans {span} frames; split in time, {trajectory.name!r} with {n_frames} frames leaves no "
+                f"window in part {part + 1} of 3. Use a longer trajectory, a shorter window, or three trajectories."
             )
         frames = np.arange(first, end - span + 1)
         blocks.append(np.stack([np.full_like(frames, index), frames], axis=1))
@@ -274,7 +276,8 @@ def _must_fit(trajectory: Trajectory, shape: WindowShape, *, dt_fs: float) -> No
         )
     if not np.isclose(trajectory.dt_fs, dt_fs, rtol=1e-6):
         raise ModelMismatch(
-            f"{trajectory.name!r} has a frame every {trajectory.dt_fs:g} fs, the others every {dt_fs:g} fs. Use one spacing: stride the finer."
+            f"{trajectory.name!r} has a frame every {trajectory.dt_fs:g} fs, the others every {dt_fs:g} fs. "
+            "Use one spacing: stride the finer."
         )
 
 

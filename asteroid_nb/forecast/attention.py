@@ -44,7 +44,12 @@ class Attention(nn.Module):
         projected: tuple[Tensor, Tensor] | None = None,
         bias: Tensor | None = None,
     ) -> Float[Tensor, "*batch queries width"]:
-        """Return what each query gathers; ``bias`` [..., heads or 1, queries, keys] is added to the scores (−inf masks)."""
+        """Return what each query gathers.
+
+        Args:
+            projected: the memory's keys and values, where they are known already.
+            bias: [..., heads or 1, queries, keys], added to the scores; −inf masks.
+        """
         keys, values = projected if projected is not None else self.project(tokens if memory is None else memory)
         queries = self._split(self.query(tokens))
         if self.recording or self.mode != "softmax":
@@ -70,6 +75,8 @@ class Attention(nn.Module):
 class DistanceBias(nn.Module):
     """b_head(RBF(distance)): what each head adds to the score of a pair of atoms so far apart."""
 
+    centres: Tensor
+
     def __init__(self, heads: int, *, n_basis: int = 16, longest_ang: float = 8.0) -> None:
         super().__init__()
         self.register_buffer("centres", torch.linspace(0.5, longest_ang, n_basis), persistent=False)
@@ -89,7 +96,7 @@ def blocked(allowed: Bool[Tensor, "*batch queries keys"]) -> Float[Tensor, "*bat
 
 @contextmanager
 def recording(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Yield a mapping that holds, after each forward pass inside, the weights of every attention by its name in the model."""
+    """Yield a mapping that holds, at the end, the weights every attention used last, by its name in the model."""
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Attention)}
     record = Record(layers)
     for layer in layers.values():

@@ -1,6 +1,7 @@
 """The simple rivals every figure shows: copy, mean, constant velocity, autoregression and the closed-form ridge maps.
 
-All are fitted on training windows, choose what is to be chosen on validation windows, and see nothing of a window but its history.
+All are fitted on training windows, choose what is to be chosen on validation windows, and see nothing of a window but
+its history.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class ConstantVelocity(Baseline):
 
 
 class Autoregression(Baseline):
-    """AR(order): one set of coefficients for every coordinate of every atom, about its mean over the history, iterated."""
+    """AR(order), iterated: one set of coefficients for every coordinate, about its mean over the history."""
 
     def __init__(self, horizon: int, order: int = 9) -> None:
         super().__init__(horizon)
@@ -152,8 +153,8 @@ class FrameRidge(Baseline):
     """A ridge map for each atom from everybody's past, in one of two frames.
 
     Args:
-        frame: "window" superposes the first history frame on a training reference and turns the forecast back; "local" is the
-            atom's own frame, the map our network starts from.
+        frame: "window" superposes the first history frame on a training reference and turns the forecast back; "local"
+            is the atom's own frame, the map our network starts from.
         frames: of history used; chosen on validation windows when not given.
     """
 
@@ -180,6 +181,8 @@ class FrameRidge(Baseline):
 
 class _RidgeMap(nn.Module):
     """One choice of frames, fitted."""
+
+    reference: Tensor
 
     def __init__(self, molecule: Molecule, frames: int, horizon: int, frame: str) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Ψ, the conjugate of the STI equation: from the delay matrix back to the structure at the row's own time.
 
-When every atom is a target, column 0 of the delay matrix *is* that structure and Ψ would be a copy. So either column 0 is hidden,
-or half of the atoms are, and the structure must be found from what is left.
+When every atom is a target, column 0 of the delay matrix *is* that structure and Ψ would be a copy. So either column 0
+is hidden, or half of the atoms are, and the structure must be found from what is left.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Conjugate(nn.Module):
         )
 
     def forward(self, matrix: Tensor, frames: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the reconstructed structures and the true ones, [windows, rows, atoms, 3] Å, both from a visible centre.
+        """Return the reconstructed structures and the true ones, [windows, rows, atoms, 3] Å from a visible centre.
 
         Args:
             matrix: [windows, rows, columns, atoms, 3] Å.

@@ -1,7 +1,7 @@
-"""What each token sees: the delay vectors of all atoms around one atom, in that atom's frame, as scaled backward differences.
+"""What each token sees: the delay vectors of all atoms around one atom, in that atom's frame, as backward differences.
 
-The differences x, ∇x, ∇²x, … of the last frames are a linear change of basis of the delay vector (Newton's) in which position,
-velocity and acceleration stand apart, each with one scalar scale, so that a network or a ridge map sees numbers near one.
+The differences x, ∇x, ∇²x, … of the last frames are a linear change of basis of the delay vector (Newton's) in which
+position, velocity and acceleration stand apart, each scaled, so that a network or a ridge map sees numbers near one.
 """
 
 from __future__ import annotations
@@ -54,6 +54,13 @@ class Environment(nn.Module):
         shared: atoms of one element share their mean, their weights and their scales; else each atom is its own group.
     """
 
+    group: Tensor
+    spanning: Tensor
+    neighbours: Tensor
+    differences: Tensor
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, molecule: Molecule, *, seen_frames: int, frame: str, shared: bool = False) -> None:
         super().__init__()
         self.seen_frames, self.frame = seen_frames, frame
@@ -95,8 +102,8 @@ class Environment(nn.Module):
     def fit(self, sequence: Tensor, times: Tensor) -> None:
         """Set mean and scale from training windows.
 
-        Each order of differences has one scalar scale; in local frames, where components are invariants, each feature of a
-        group has its own, but never less than a hundredth of the order's (what spans the frame hardly moves in it).
+        Each order of differences has one scalar scale; in local frames, where components are invariants, each feature
+        of a group has its own, but at least a hundredth of the order's (what spans the frame hardly moves in it).
         """
         raw = self.raw(sequence, times)[0].flatten(0, 1)
         self.mean.copy_(self.over_group(raw.mean(0)))
@@ -105,7 +112,7 @@ class Environment(nn.Module):
         own = torch.maximum(squared.sqrt(), 0.01 * order) if self.frame == "local" else order
         self.scale.copy_(own.expand_as(self.scale))
 
-    def over_group(self, per_atom: Float[Tensor, "atoms *rest"]) -> Float[Tensor, "groups *rest"]:
+    def over_group(self, per_atom: Float[Tensor, " atoms *rest"]) -> Float[Tensor, " groups *rest"]:
         """Return the mean over the atoms of each group."""
         summed = per_atom.new_zeros(self.n_groups, *per_atom.shape[1:]).index_add(0, self.group, per_atom)
         size = torch.bincount(self.group, minlength=self.n_groups).to(per_atom.dtype)

@@ -1,7 +1,8 @@
-"""Local frames: each atom sees the molecule from its own bonds, so a rotated molecule gives a rotated forecast, exactly.
+"""Local frames: each atom sees the molecule from its own bonds, so that rotated molecules give rotated forecasts.
 
-An atom's frame is built from its heaviest bonded neighbour (first axis) and a second atom beside it (second axis). It turns with
-methyl groups and torsions, so that what is learnt in one conformation holds in the next. Mirror images stay distinct.
+An atom's frame is built from its heaviest bonded neighbour (first axis) and a second atom beside it (second axis). It
+turns with methyl groups and torsions, so that what is learnt in one conformation holds in the next. Mirror images stay
+distinct.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from asteroid_nb.shapes import Float, Int
 def frame_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms 2"]:
     """Return for each atom the two others that span its frame.
 
-    The nearest in bonds come first, the heaviest among those, and ties go to the one farther from the centre of the reference
-    structure: nothing depends on the order in which the atoms are listed.
+    The nearest in bonds come first, the heaviest among those, and ties go to the one farther from the centre of the
+    reference structure: nothing depends on the order in which the atoms are listed.
     """
     n_atoms = molecule.n_atoms
     if n_atoms < 3:
@@ -31,7 +32,7 @@ def frame_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms 2"]:
     chosen = np.empty((n_atoms, 2), dtype=int)
     for atom in range(n_atoms):
         others = np.flatnonzero(np.arange(n_atoms) != atom)
-        first = others[np.lexsort((rank[others], hops[atom, others]))[0]]
+        first = int(others[np.lexsort((rank[others], hops[atom, others]))[0]])
         rest = others[others != first]
         nearness = np.minimum(hops[atom, rest], hops[first, rest])
         straight = _is_straight(molecule.reference, atom, first, rest)

@@ -1,4 +1,4 @@
-"""The layers of the STI-Transformer: local-global attention over atoms, attention over time, and the two stacks' layers.
+"""The layers of the STI-Transformer: local-global attention over atoms, attention over time, and the two stacks.
 
 Tokens are [windows, times, nodes, width]; nodes are the atoms and, after them, the learned registers.
 """
@@ -16,7 +16,7 @@ from asteroid_nb.forecast.settings import STISettings
 
 @dataclass(frozen=True)
 class Biases:
-    """What is added to attention scores: over atoms [windows, times, heads or 1, nodes, nodes], over time [queries, keys]."""
+    """What is added to scores: over atoms [windows, times, heads or 1, nodes, nodes], over time [queries, keys]."""
 
     local: Tensor | None
     wide: Tensor | None
@@ -50,6 +50,8 @@ class FeedForward(nn.Sequential):
 class SpatialBias(nn.Module):
     """Distances to biases: neighbours alone for local attention, all atoms for global, registers free."""
 
+    bonded: Tensor
+
     def __init__(self, settings: STISettings, hops: Tensor) -> None:
         super().__init__()
         self.registers, self.cutoff_ang = settings.registers, settings.cutoff_ang
@@ -82,40 +84,38 @@ class SpatialBias(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Local attention (neighbours, or each atom over time) and global attention, one after the other or gated together."""
+    """Local attention (neighbours, or each atom over time) and global attention, one after the other or gated."""
 
     def __init__(self, settings: STISettings) -> None:
         super().__init__()
-        self.variable, self.fusion = settings.local == "variable", settings.fusion
+        self.variable = settings.local == "variable"
         make = lambda: Attention(settings.width, settings.heads, mode=settings.attention)  # noqa: E731
         self.local = make() if settings.spatial != "global" else None
         self.wide = make() if settings.spatial != "local" else None
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
-        self.gate = nn.Linear(settings.width, settings.width) if self.gated else None
-
-    @property
-    def gated(self) -> bool:
-        return self.fusion == "gated" and self.local is not None and self.wide is not None
+        gated = settings.fusion == "gated" and settings.spatial == "local+global"
+        self.gate = nn.Linear(settings.width, settings.width) if gated else None
 
     def forward(self, x: Tensor, biases: Biases) -> Tensor:
-        if self.gated:
+        if self.gate is not None and self.local is not None and self.wide is not None:
             normed = self.norms[0](x)
             share = torch.sigmoid(self.gate(normed))
-            return x + share * self._near(normed, biases) + (1 - share) * self.wide(normed, bias=biases.wide)
+            near, wide = self._near(self.local, normed, biases), self.wide(normed, bias=biases.wide)
+            return x + share * near + (1 - share) * wide
         if self.local is not None:
-            x = x + self._near(self.norms[0](x), biases)
+            x = x + self._near(self.local, self.norms[0](x), biases)
         if self.wide is not None:
             x = x + self.wide(self.norms[1](x), bias=biases.wide)
         return x
 
-    def _near(self, normed: Tensor, biases: Biases) -> Tensor:
+    def _near(self, local: Attention, normed: Tensor, biases: Biases) -> Tensor:
         if self.variable:
-            return self.local(normed.transpose(1, 2), bias=biases.temporal).transpose(1, 2)
-        return self.local(normed, bias=biases.local)
+            return local(normed.transpose(1, 2), bias=biases.temporal).transpose(1, 2)
+        return local(normed, bias=biases.local)
 
 
 class EncoderLayer(nn.Module):
-    """Local and global attention over atoms, causal attention over each atom's time, feed-forward; pre-norm residual."""
+    """Local and global attention over atoms, causal attention over each atom's time, feed-forward; pre-norm."""
 
     def __init__(self, settings: STISettings) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Causal attention over time, attention over atoms within each slot, attention to the encoder's memory, feed-forward."""
+    """Causal attention over time, then over atoms in each slot, then to the encoder's memory; feed-forward."""
 
     def __init__(self, settings: STISettings) -> None:
         super().__init__()
@@ -149,12 +149,12 @@ class DecoderLayer(nn.Module):
             memory: [windows, nodes, keys, width], what each node may read of the encoder.
         """
         over_time = self.norms[0](x).transpose(1, 2)
-        projected = self.temporal.project(over_time)
+        keys, values = self.temporal.project(over_time)
         if cache is not None:
             if cache.temporal is not None:
-                projected = tuple(torch.cat(pair, dim=-2) for pair in zip(cache.temporal, projected, strict=True))
-            cache.temporal = projected
-        x = x + self.temporal(over_time, projected=projected, bias=biases.temporal).transpose(1, 2)
+                keys, values = torch.cat([cache.temporal[0], keys], -2), torch.cat([cache.temporal[1], values], -2)
+            cache.temporal = keys, values
+        x = x + self.temporal(over_time, projected=(keys, values), bias=biases.temporal).transpose(1, 2)
         x = self.spatial(x, biases)
         read = cache.memory if cache is not None and cache.memory is not None else self.transformation.project(memory)
         if cache is not None:

@@ -33,7 +33,7 @@ class Moments:
         self.count += x.shape[1]
 
     def solve(self, strength: float, *, intercept: bool) -> tuple[Tensor, Tensor]:
-        """Return weights [groups, features, targets] and intercepts [groups, targets] that minimise |y − xW − b|² + λ|W|²."""
+        """Return weights [groups, features, targets] and intercepts [groups, targets]: least |y − xW − b|² + λ|W|²."""
         mean_x, mean_y, xx, xy = [total / self.count for total in self.sums]
         if intercept:
             xx = xx - mean_x[:, :, None] * mean_x[:, None]
@@ -60,6 +60,10 @@ class LinearSkip(nn.Module):
         horizon: frames ahead.
         kind: "none", "constant_velocity" or "ridge".
     """
+
+    group: Tensor
+    weights: Tensor
+    offset: Tensor
 
     def __init__(self, environment: Environment, *, horizon: int, kind: str) -> None:
         super().__init__()
@@ -119,15 +123,15 @@ class LinearSkip(nn.Module):
         return self._grouped(state.features[:, 0]), self._grouped(targets)
 
     def _grouped(self, per_atom: Float[Tensor, "windows atoms values"]) -> Float[Tensor, "groups samples values"]:
-        """Return the samples of each group; smaller groups repeat theirs evenly, which leaves their solution as it is."""
+        """Return the samples of each group; smaller groups repeat theirs evenly, which leaves their solution alone."""
         n_groups, sizes = int(self.group.max()) + 1, torch.bincount(self.group)
         copies = math.lcm(*sizes.tolist())
-        picked = [torch.where(self.group == g)[0].repeat(copies // int(sizes[g])) for g in range(n_groups)]
+        picked = [self.group.eq(g).nonzero()[:, 0].repeat(copies // int(sizes[g])) for g in range(n_groups)]
         return per_atom[:, torch.stack(picked)].movedim(1, 0).flatten(1, 2)
 
 
 def mean_rmse(pairs: list[tuple[Tensor, Tensor]], weights: Tensor, offset: Tensor, *, horizon: int) -> float:
-    """Return the error in Å averaged over lead times of a linear map on (features, targets), targets led by lead time."""
+    """Return the error in Å of a linear map, averaged over lead times, on (features, targets) led by lead time."""
     errors = [
         (x @ weights.float() + offset.float()[:, None] - y).square().unflatten(-1, (horizon, -1)) for x, y in pairs
     ]

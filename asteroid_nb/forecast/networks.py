@@ -26,6 +26,9 @@ class FrameNetwork(nn.Module):
         layers: of its core.
     """
 
+    reference: Tensor
+    step_ang: Tensor
+
     def __init__(
         self, molecule: Molecule, *, history: int, horizon: int, core: str, width: int = 192, layers: int = 2
     ) -> None:

@@ -14,8 +14,8 @@ from asteroid_nb.data.windows import Window
 def placed(window: Window, frame: str, reference: Tensor) -> tuple[Window, Callable[[Tensor], Tensor]]:
     """Return the window in the model's frame and the function that brings predictions back.
 
-    Only ``frame="window"`` moves anything: the first history frame is superposed on the reference and everything else moves
-    with it. Windows come already centred, so a rotation is all that is needed.
+    Only ``frame="window"`` moves anything: the first history frame is superposed on the reference and everything else
+    moves with it. Windows come already centred, so a rotation is all that is needed.
     """
     if frame != "window":
         return window, lambda predicted: predicted

@@ -45,11 +45,11 @@ class STISettings:
     horizon: int = 32
     width: int = 96
     heads: int = 4
-    encoder_layers: int = 3
-    decoder_layers: int = 2
+    encoder_layers: int = 2
+    decoder_layers: int = 1
     delay_frames: int = 8
-    row_stride: int = 4
-    slot_frames: int = 8
+    row_stride: int = 8
+    slot_frames: int = 16
     state: Literal["positions+velocities", "positions"] = "positions+velocities"
     frame: Literal["local", "window", "none"] = "local"
     skip: Literal["ridge", "constant_velocity", "none"] = "ridge"
@@ -61,7 +61,7 @@ class STISettings:
     registers: int = 2
     attention: Literal["softmax", "continuous"] = "softmax"
     sti: bool = True
-    conjugate: Literal["none", "subset", "hide_first"] = "subset"
+    conjugate: Literal["none", "subset", "hide_first"] = "none"
     decode: Literal["autoregressive", "parallel"] = "parallel"
     atom_identity: bool = True
 

@@ -1,10 +1,11 @@
-"""The spatiotemporal-information (STI) equation: delay matrices, their mask, their anti-diagonals and the losses they give.
+"""The spatiotemporal-information (STI) equation: delay matrices, their mask, their anti-diagonals and their losses.
 
-For each coordinate y, entry (i, j) of the delay matrix is the frame i + j. With a history of T frames and a horizon of H the
-matrix is T × (H + 1): cells with i + j ≤ T − 1 are known, the rest hold H future values many times over. Rows may be a subset
-of the history frames (an encoder that reads several frames per token has fewer rows); ``rows`` then names them.
+For each coordinate y, entry (i, j) of the delay matrix is the frame i + j. With a history of T frames and a horizon of
+H the matrix is T × (H + 1): cells with i + j ≤ T − 1 are known, the rest hold H future values many times over. Rows may
+be a subset of the history frames (an encoder that reads several frames per token has fewer); ``rows`` then names them.
 
-Sources: Chen et al. 2020 (ARNN), doi:10.1038/s41467-020-18381-0; Chen et al. 2022 (STICM); Tang et al. 2022 (STNN), Entropy 24:1651.
+Sources: Chen et al. 2020 (ARNN), doi:10.1038/s41467-020-18381-0; Chen et al. 2022 (STICM); Tang et al. 2022 (STNN),
+Entropy 24:1651.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def anti_diagonal_mean(
 ) -> Float[Tensor, "windows frames atoms 3"]:
     """Return one value per frame: the mean over all cells that hold it.
 
-    The frames run from min(rows) to max(rows) + horizon. Broadcast back over the cells this is the orthogonal projection
-    onto Hankel tensors.
+    The frames run from min(rows) to max(rows) + horizon. Broadcast back over the cells this is the orthogonal
+    projection onto Hankel tensors.
     """
     n_windows, n_rows, n_columns, *rest = matrix.shape
     index = (frame_index(rows, n_columns - 1) - rows.min()).flatten()
@@ -48,7 +49,7 @@ def anti_diagonal_mean(
 
 
 def count_cells(index: Tensor, n_frames: int) -> Tensor:
-    """Return how many cells hold each frame; a frame between sparse rows that no cell holds counts as one cell of zero."""
+    """Return how many cells hold each frame; one between sparse rows that no cell holds counts as one cell of zero."""
     return torch.bincount(index, minlength=n_frames).clamp(min=1)
 
 
@@ -66,7 +67,11 @@ def determined_state_loss(
     *,
     scale_ang: Tensor | float = 1.0,
 ) -> Float[Tensor, ""]:
-    """Return DS: the mean squared error over the known cells alone, in units of ``scale_ang`` (which may vary by column)."""
+    """Return DS: the mean squared error over the known cells alone.
+
+    Args:
+        scale_ang: unit of the error, which may be a tensor [columns, 1, 1] that varies with the column.
+    """
     mask = known_mask(rows, seen.shape[1], matrix.shape[2] - 1)
     frames = frame_index(rows, matrix.shape[2] - 1).clamp(max=seen.shape[1] - 1)
     error = (matrix - seen[:, frames]) / scale_ang
@@ -85,7 +90,7 @@ def future_consistency_loss(
     Any Hankel matrix makes it zero, a wrong one too: never train on it without DS or supervision.
 
     Args:
-        scale_ang: unit of the distance, which may be a tensor [horizon] that varies with the lead time of the cell's frame.
+        scale_ang: unit of the distance, which may be a tensor [horizon] that varies with the lead time of the frame.
     """
     horizon = matrix.shape[2] - 1
     frames = frame_index(rows, horizon)

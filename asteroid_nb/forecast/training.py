@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -141,6 +142,7 @@ def train(
     resume: bool = False,
     every: int = 1,
     observers: Sequence[Observer] | None = None,
+    **fitting: Any,
 ) -> Run:
     """Train an STI-Transformer and return it with the windows it has not seen.
 
@@ -153,12 +155,13 @@ def train(
         resume: go on from the folder's checkpoint.
         every: train on one window start in this many.
         observers: who watches and may stop it; a progress bar when not given.
+        fitting: changes to ``fit_settings`` by name, such as ``n_epochs``, ``device`` or ``seed``.
 
     Raises:
         TrajectoryTooShort, ModelMismatch, InvalidSettings, TrainingDiverged.
     """
     settings = preset(settings) if isinstance(settings, str) else settings
-    fit_settings, objective = fit_settings or FitSettings(), objective or ObjectiveSettings()
+    fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
     parts = split(trajectories, settings.window_shape(stride_frames))
     parts = replace(parts, train=parts.train.thinned(every))
     torch.manual_seed(fit_settings.seed)

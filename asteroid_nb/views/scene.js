@@ -26,15 +26,23 @@
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
 
   // A browser allows about 16 WebGL contexts and NGLView never returns one: do it when the output is cleared.
+  let gone = false;
   this.once("remove", () => {
+    gone = true;
     sizes.disconnect();
     themes.disconnect();
-    stage.viewer.renderer.forceContextLoss();
-    stage.dispose();
+    // NGL cannot take back what it has begun: it draws nothing more, and ends once its last task is done.
+    stage.viewer.render = stage.viewer.requestRender = () => {};
+    const end = () => {
+      stage.dispose();
+      stage.viewer.renderer.forceContextLoss();
+    };
+    stage.tasks.onZeroOnce(() => setTimeout(end));
   });
 
   const file = new Blob([scene.mol2], { type: "text/plain" });
   const component = await stage.loadFile(file, { ext: "mol2", defaultRepresentation: false });
+  if (gone) return;
   const { structure } = component;
   const bytes = (name) => {
     const data = model.get(name);

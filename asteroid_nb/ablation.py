@@ -1,0 +1,136 @@
+"""Ablations: one idea left out or exchanged at a time, several seeds each, everything else as it was.
+
+``asteroid-nb ablate`` runs them on the bundled ethanol; finished trainings are kept, so that an interrupted grid goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from asteroid_nb.data.catalogue import sample
+from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.evaluation import evaluate
+from asteroid_nb.files import replacing
+from asteroid_nb.fitting import FitSettings
+from asteroid_nb.forecast.settings import ObjectiveSettings, preset
+from asteroid_nb.forecast.training import train
+
+#: What each variant changes: settings of the model, then of the objective.
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "as in the demo": ({}, {}),
+    "no STI": ({"sti": False}, {}),
+    "with conjugate Ψ": ({"conjugate": "subset"}, {}),
+    "local attention only": ({"spatial": "local"}, {}),
+    "global attention only": ({"spatial": "global"}, {}),
+    "gated fusion": ({"fusion": "gated"}, {}),
+    "positions only": ({"state": "positions"}, {}),
+    "autoregressive": ({"decode": "autoregressive"}, {}),
+    "no linear skip": ({"skip": "none"}, {}),
+    "skip: constant velocity": ({"skip": "constant_velocity"}, {}),
+    "superposed frame": ({"frame": "window"}, {}),
+    "no exchange, no reversal": ({}, {"exchange": False, "reverse": False}),
+    "self-supervised": ({}, {"training": "self_supervised"}),
+}
+
+LEADS_FS = (2, 8, 16, 32)
+
+
+def run(
+    *, folder: Path, fit_settings: FitSettings, n_seeds: int, names: Sequence[str] | None = None, processes: int = 2
+) -> Path:
+    """Train every variant with every seed, write ``ablation.json`` and ``ablation.md``, and return the latter.
+
+    Raises:
+        InvalidSettings: a name that is no variant.
+    """
+    chosen = list(names or VARIANTS)
+    if unknown := [name for name in chosen if name not in VARIANTS]:
+        raise InvalidSettings(f"No variant is called {unknown[0]!r}; there are: {'; '.join(VARIANTS)}.")
+    jobs = [(name, dataclasses.replace(fit_settings, seed=seed)) for seed in range(n_seeds) for name in chosen]
+    waiting = [job for job in jobs if not _path(folder, *job).is_file()]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        running = [pool.submit(_one, folder, *job) for job in waiting]
+        for done in tqdm(as_completed(running), total=len(running), desc="ablation", unit="training"):
+            done.result()
+    return write_table(
+        folder, [(name, settings.seed, _read(_path(folder, name, settings))) for name, settings in jobs], fit_settings
+    )
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _path(folder: Path, name: str, settings: FitSettings) -> Path:
+    plain = "".join(letter if letter.isalnum() else "-" for letter in name)
+    return folder / "trainings" / f"{plain}-epochs{settings.n_epochs}-seed{settings.seed}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _one(folder: Path, name: str, settings: FitSettings) -> None:
+    """Train one variant with one seed and keep its test errors by lead time."""
+    model, objective = VARIANTS[name]
+    trained = train(
+        sample("ethanol"),
+        settings=preset("notebook", **model),
+        objective=ObjectiveSettings(**objective),
+        fit_settings=settings,
+        observers=(),
+    )
+    assert trained.split is not None
+    table = evaluate(trained, trained.split.test)
+    record = {
+        "variant": name,
+        "seed": settings.seed,
+        "rmse_ang": table.rmse(trained.name).tolist(),
+        "lead_times_fs": table.lead_times_fs.tolist(),
+        "n_parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "seconds": trained.history[-1]["seconds"],
+    }
+    with replacing(_path(folder, name, settings)) as temporary:
+        temporary.write_text(json.dumps(record), encoding="utf-8")
+
+
+def write_table(folder: Path, records: list[tuple[str, int, dict[str, Any]]], settings: FitSettings) -> Path:
+    """Write the Markdown table (mean ± standard deviation over seeds) and the numbers behind it."""
+    names = list(dict.fromkeys(name for name, _, _ in records))
+    seeds = sorted({seed for _, seed, _ in records})
+    rows = [_row(name, [record for other, _, record in records if other == name]) for name in names]
+    head = f"| variant | {' | '.join(f'{lead} fs' for lead in LEADS_FS)} | mean over horizon | parameters | seconds |"
+    made = (
+        f"Bundled ethanol, test walker never fitted, RMSE per coordinate in Å, mean ± standard deviation over {len(seeds)} seeds, "
+        f"{settings.n_epochs} epochs. Made by `asteroid-nb ablate --epochs {settings.n_epochs} --seeds {len(seeds)}` on "
+        f"{platform.machine()}, {os.cpu_count()} cores, one thread each; torch {torch.__version__}."
+    )
+    with replacing(folder / "ablation.json") as temporary:
+        temporary.write_text(json.dumps([record for _, _, record in records], indent=1), encoding="utf-8")
+    with replacing(folder / "ablation.md") as temporary:
+        temporary.write_text(
+            "\n".join([made, "", head, "|---" * (len(LEADS_FS) + 4) + "|", *rows]) + "\n", encoding="utf-8"
+        )
+    print((folder / "ablation.md").read_text(encoding="utf-8"))
+    return folder / "ablation.md"
+
+
+def _row(name: str, records: list[dict[str, Any]]) -> str:
+    errors = np.array([record["rmse_ang"] for record in records])
+    leads = records[0]["lead_times_fs"]
+    columns = [errors[:, leads.index(lead)] for lead in LEADS_FS] + [errors.mean(axis=1)]
+    cells = [f"{values.mean():.4f} ± {values.std(ddof=min(1, len(values) - 1)):.4f}" for values in columns]
+    seconds = np.mean([record["seconds"] for record in records])
+    return f"| {name} | {' | '.join(cells)} | {records[0]['n_parameters']:,} | {seconds:.0f} |"

@@ -1,0 +1,132 @@
+"""The command ``asteroid-nb``: every long command shows progress, writes a run folder and can be resumed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from asteroid_nb import __version__
+from asteroid_nb.errors import AsteroidError
+
+EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; an input error is one message and exit status 2, Ctrl-C is 130."""
+    options = parser().parse_args(arguments)
+    from asteroid_nb import commands
+
+    try:
+        return getattr(commands, options.command)(options) or 0
+    except AsteroidError as error:
+        print(f"asteroid-nb {options.command}: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    except KeyboardInterrupt:
+        print(f"\nasteroid-nb {options.command}: interrupted; finished work was kept.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    whole = argparse.ArgumentParser(
+        prog="asteroid-nb", description="Learned molecular dynamics, and where it goes wrong."
+    )
+    whole.add_argument("--version", action="version", version=__version__)
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_demo, _simulate, _train, _forecast, _evaluate, _ablate, _lab):
+        add(commands)
+    return whole
+
+
+def _command(commands, name: str, purpose: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=purpose, description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "data", nargs="+", metavar="DATA", help="trajectory files, or a named data set such as ethanol"
+    )
+    command.add_argument("--top", help="topology file, for formats that carry no atoms")
+    command.add_argument("--dt-fs", type=float, help="frame spacing in fs, for formats that carry no trustworthy time")
+    command.add_argument("--stride", type=int, default=1, help="read every n-th frame")
+
+
+def _fitting(command: argparse.ArgumentParser, *, n_epochs: int) -> None:
+    command.add_argument("--epochs", type=int, default=n_epochs, help="passes over the training windows")
+    command.add_argument("--batch-size", type=int, default=64, help="windows per step")
+    command.add_argument("--learning-rate", type=float, default=2e-3)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    command.add_argument("--devices", type=int, default=1, help="processes on this machine")
+    command.add_argument("--out", type=Path, help="run folder; a new one below runs/ when not given")
+    command.add_argument("--resume", action="store_true", help="go on with the training in --out")
+
+
+def _demo(commands) -> None:
+    command = _command(commands, "demo", "Train on the bundled ethanol and compare with every rival.")
+    _fitting(command, n_epochs=4)
+    command.add_argument("--sample", default="ethanol", choices=["ethanol", "malonaldehyde"])
+
+
+def _simulate(commands) -> None:
+    command = _command(commands, "simulate", "Make reference dynamics with GFN2-xTB: several walkers, resumable.")
+    command.add_argument("molecule", help="a name known to ASE (CH3CH2OH), ethanol, malonaldehyde, or a structure file")
+    command.add_argument("--out", type=Path, required=True, help="folder that keeps what is finished")
+    command.add_argument("--walkers", type=int, default=4)
+    command.add_argument("--frames", type=int, default=5000, help="stored frames per walker")
+    command.add_argument("--dt-fs", type=float, default=1.0, help="between stored frames")
+    command.add_argument("--timestep-fs", type=float, default=0.5)
+    command.add_argument("--temperature", type=float, default=500.0, help="K")
+    command.add_argument("--equilibration-fs", type=float, default=5000.0)
+    command.add_argument("--ensemble", default="nve", choices=["nve", "langevin"])
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--processes", type=int, help="walkers at a time; one per core when not given")
+
+
+def _train(commands) -> None:
+    command = _command(commands, "train", "Train an STI-Transformer; the last trajectory is kept for testing.")
+    _data(command)
+    _fitting(command, n_epochs=8)
+    command.add_argument("--preset", default="notebook", help="tiny, notebook or large")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting of the model"
+    )
+
+
+def _forecast(commands) -> None:
+    command = _command(commands, "forecast", "Forecast from a trained run and write the trajectory.")
+    command.add_argument("run", type=Path, help="run folder")
+    _data(command)
+    command.add_argument("--start", type=int, default=0, help="stored frame at which the history begins")
+    command.add_argument("--blocks", type=int, default=1, help="horizons chained")
+    command.add_argument("--out", type=Path, default=Path("forecast.npz"), help="the ending names the format")
+
+
+def _evaluate(commands) -> None:
+    command = _command(commands, "evaluate", "Measure a trained run against every rival on held-out windows.")
+    command.add_argument("run", type=Path, help="run folder")
+    _data(command)
+    command.add_argument("--networks", action="store_true", help="also train the LSTM and the plain Transformer")
+    command.add_argument("--out", type=Path, help="folder for table and figures; the run folder when not given")
+
+
+def _ablate(commands) -> None:
+    command = _command(commands, "ablate", "Leave out one idea at a time, several seeds each, on the bundled sample.")
+    _fitting(command, n_epochs=2)
+    command.add_argument("--seeds", type=int, default=3)
+    command.add_argument("--variants", nargs="*", help="some of them; all when not given")
+    command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
+
+
+def _lab(commands) -> None:
+    command = _command(commands, "lab", "Open the notebooks in JupyterLab.")
+    command.add_argument("notebook", nargs="?", default="01_forecast.ipynb", help="notebook to open first")
+    command.add_argument("--no-browser", action="store_true")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

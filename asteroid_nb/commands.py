@@ -1,0 +1,163 @@
+"""What each command does: reads its options, calls the library, writes a run folder and says what it wrote."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import os
+import subprocess
+import sys
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+from asteroid_nb import demonstration
+from asteroid_nb.data.catalogue import load_named, names
+from asteroid_nb.data.readers import load, save, save_walkers
+from asteroid_nb.data.trajectory import Trajectory
+from asteroid_nb.data.windows import split
+from asteroid_nb.errors import InvalidSettings, MissingExtra, UnreadableFile
+from asteroid_nb.fitting import FitSettings
+from asteroid_nb.forecast.rollout import predict
+from asteroid_nb.forecast.run import Run
+from asteroid_nb.forecast.settings import preset
+from asteroid_nb.forecast.training import train as train_model
+
+
+def demo(options: argparse.Namespace) -> None:
+    folder = options.out or new_folder("demo")
+    demonstration.run(options.sample, folder=folder, fit_settings=fit_settings(options), resume=options.resume)
+
+
+def simulate(options: argparse.Namespace) -> None:
+    from asteroid_nb.data.simulate import simulate as run_walkers
+
+    walkers = run_walkers(
+        options.molecule,
+        temperature_K=options.temperature,
+        n_walkers=options.walkers,
+        n_frames=options.frames,
+        dt_fs=options.dt_fs,
+        timestep_fs=options.timestep_fs,
+        equilibration_fs=options.equilibration_fs,
+        ensemble=options.ensemble,
+        seed=options.seed,
+        processes=options.processes,
+        out=options.out,
+    )
+    path = save_walkers(walkers, options.out / "walkers.npz")
+    print(f"{len(walkers)} walkers of {walkers[0].n_frames} frames, every {walkers[0].dt_fs:g} fs: {path}")
+
+
+def train(options: argparse.Namespace) -> None:
+    trajectories = open_data(options)
+    folder = options.out or new_folder("train")
+    print(f"Training on {trajectories[0].name!r}, {len(trajectories)} trajectories; the run goes to {folder}")
+    settings = preset(options.preset, **changed(options.set))
+    run = train_model(
+        trajectories, settings=settings, fit_settings=fit_settings(options), folder=folder, resume=options.resume
+    )
+    _say_next(run, folder, options)
+
+
+def _say_next(run: Run, folder: Path, options: argparse.Namespace) -> None:
+    if not run.finished:
+        print(f"Stopped. Go on with the same command, --out {folder} and --resume.")
+        return
+    again = " ".join([*options.data, *(["--top", options.top] if options.top else [])])
+    print(f"Done. Measure it with: asteroid-nb evaluate {folder} {again}")
+
+
+def forecast(options: argparse.Namespace) -> None:
+    run, trajectory = Run.load(options.run), open_data(options)[-1]
+    path = save(predict(run, trajectory, starts=options.start, n_blocks=options.blocks), options.out)
+    frames = run.settings.horizon * options.blocks
+    print(f"{run.settings.history} frames of history and {frames} predicted ({frames * run.dt_fs:g} fs): {path}")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    run, trajectories = Run.load(options.run), open_data(options)
+    run.split = split(trajectories, run.shape_for(trajectories[0]))
+    folder = options.out or options.run
+    demonstration.judge(run, folder=folder, networks=FitSettings(n_epochs=4) if options.networks else None)
+
+
+def ablate(options: argparse.Namespace) -> None:
+    from asteroid_nb import ablation
+
+    ablation.run(
+        folder=options.out or Path("runs") / "ablation",
+        fit_settings=fit_settings(options),
+        n_seeds=options.seeds,
+        names=options.variants,
+        processes=options.processes,
+    )
+
+
+def lab(options: argparse.Namespace) -> int:
+    """Open JupyterLab on the notebooks folder."""
+    if find_spec("jupyterlab") is None:
+        raise MissingExtra("JupyterLab is not installed. Run: pip install jupyterlab")
+    folder = Path("notebooks") if Path("notebooks").is_dir() else Path.cwd()
+    chosen = folder / options.notebook
+    command = [sys.executable, "-m", "jupyterlab", str(chosen if chosen.is_file() else folder)]
+    return subprocess.call(command + (["--no-browser"] if options.no_browser else []))
+
+
+def open_data(options: argparse.Namespace) -> list[Trajectory]:
+    """Return the trajectories a command was given: a named data set, or files.
+
+    Raises:
+        UnreadableFile: neither a file nor a name.
+    """
+    first = options.data[0]
+    if len(options.data) == 1 and not Path(first).exists():
+        if first not in names():
+            raise UnreadableFile(f"{first!r} is neither a file nor a named data set ({', '.join(names())}).")
+        found = load_named(first)
+    else:
+        path = first if len(options.data) == 1 else options.data
+        found = load(path, top=options.top, dt_fs=options.dt_fs)
+    listed = [found] if isinstance(found, Trajectory) else list(found)
+    return [trajectory[:: options.stride] for trajectory in listed] if options.stride > 1 else listed
+
+
+def fit_settings(options: argparse.Namespace) -> FitSettings:
+    return FitSettings(
+        n_epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        device=options.device,
+        n_devices=options.devices,
+    )
+
+
+def changed(pairs: list[str]) -> dict[str, object]:
+    """Return settings from NAME=VALUE words.
+
+    Raises:
+        InvalidSettings: no "=", or a name no setting has.
+    """
+    from asteroid_nb.forecast.settings import STISettings
+
+    known = {field.name for field in dataclasses.fields(STISettings)}
+    found: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or name not in known:
+            raise InvalidSettings(
+                f"--set {pair} names no setting; write NAME=VALUE with one of {', '.join(sorted(known))}."
+            )
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name] = value
+    return found
+
+
+def new_folder(purpose: str) -> Path:
+    """Return a folder name below ``runs/`` that says when and what for."""
+    base = Path(os.environ.get("ASTEROID_NB_RUNS", "runs"))
+    return base / f"{datetime.now():%Y-%m-%d-%H%M%S}-{purpose}"
