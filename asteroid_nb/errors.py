@@ -32,8 +32,19 @@ class DownloadFailed(AsteroidError, OSError):
     """No network, a changed file, or an answer that is not the data set."""
 
 
+class UnknownName(AsteroidError, KeyError):
+    """No data set of this name."""
+
+    def __str__(self) -> str:  # KeyError would show the message in quotes
+        return str(self.args[0])
+
+
 class InvalidSettings(AsteroidError, ValueError):
     """Settings that contradict each other or name something that does not exist."""
+
+
+class SettingsDiffer(AsteroidError, ValueError):
+    """The run folder was begun with other settings."""
 
 
 class ModelMismatch(AsteroidError, ValueError):
@@ -46,6 +57,10 @@ class CorruptModel(AsteroidError, OSError):
 
 class TrainingDiverged(AsteroidError, RuntimeError):
     """The loss is no longer finite."""
+
+
+class SimulationFailed(AsteroidError, RuntimeError):
+    """The engine gave up, or the molecule flew apart."""
 
 
 class DiskFull(AsteroidError, OSError):

@@ -16,17 +16,10 @@ import numpy as np
 from asteroid_nb.data import downloads, mdshare, readers
 from asteroid_nb.data.data_sets import CATALOGUE, DT_MD17_FS, DataSet
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.errors import AsteroidError, UnreadableFile
+from asteroid_nb.errors import UnknownName, UnreadableFile
 from asteroid_nb.files import replacing
 
 SAMPLES = Path(__file__).parent / "samples"
-
-
-class UnknownName(AsteroidError, KeyError):
-    """No data set of this name."""
-
-    def __str__(self) -> str:  # KeyError would show the message in quotes
-        return str(self.args[0])
 
 
 def names() -> list[str]:

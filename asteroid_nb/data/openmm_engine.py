@@ -15,8 +15,7 @@ from tqdm.auto import tqdm
 from asteroid_nb import units
 from asteroid_nb.data import engines, runs
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.walker import SimulationFailed
-from asteroid_nb.errors import AsteroidError, Interrupted, UnreadableFile, need
+from asteroid_nb.errors import AsteroidError, Interrupted, SimulationFailed, UnreadableFile, need
 
 if TYPE_CHECKING:
     import openmm

@@ -11,15 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from asteroid_nb.errors import AsteroidError, UnreadableFile
+from asteroid_nb.errors import SettingsDiffer, UnreadableFile
 from asteroid_nb.files import replacing
 
 #: May grow when a run folder is used again: earlier frames stay what they were.
 MAY_GROW = ("n_walkers", "n_frames")
-
-
-class SettingsDiffer(AsteroidError, ValueError):
-    """The run folder was begun with other settings."""
 
 
 @contextmanager

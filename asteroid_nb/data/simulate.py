@@ -18,10 +18,9 @@ from tqdm.auto import tqdm
 
 from asteroid_nb import units
 from asteroid_nb.data import engines, runs, walker_process
-from asteroid_nb.data.runs import SettingsDiffer
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.walker import SimulationFailed, SimulationSettings, Walker
-from asteroid_nb.errors import AsteroidError, Interrupted
+from asteroid_nb.data.walker import SimulationSettings, Walker
+from asteroid_nb.errors import AsteroidError, Interrupted, SettingsDiffer, SimulationFailed
 
 __all__ = ["SettingsDiffer", "SimulationFailed", "SimulationSettings", "simulate"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asteroid_nb.data import runs
-from asteroid_nb.errors import AsteroidError
+from asteroid_nb.errors import AsteroidError, SimulationFailed
 
 if TYPE_CHECKING:
     import ase
@@ -27,10 +27,6 @@ EQUILIBRATION_PIECE = 2000
 #: A kinetic temperature that no healthy molecule reaches, as a multiple of the target; and what an NVE run may
 #: lose or gain, eV per atom.
 TOO_HOT, TOO_MUCH_DRIFT_EV = 30.0, 0.1
-
-
-class SimulationFailed(AsteroidError, RuntimeError):
-    """The engine gave up, or the molecule flew apart."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,9 +110,9 @@ class _Worker:
 
 def _rebuilt(message: dict[str, Any]) -> errors.AsteroidError:
     """Return the worker's error as the class it was."""
-    kind = getattr(errors, message["error"], None) or getattr(walker, message["error"], None)
+    kind = getattr(errors, message["error"], None)
     if not (isinstance(kind, type) and issubclass(kind, errors.AsteroidError)):
-        return walker.SimulationFailed(f"{message['error']}: {message['message']}")
+        return errors.SimulationFailed(f"{message['error']}: {message['message']}")
     return kind(message["message"])
 
 
