@@ -41,7 +41,8 @@ def _images(positions: np.ndarray, cell: np.ndarray, reach: float) -> tuple[np.n
     """Return the atoms wrapped into the box, then their images within ``reach`` of it, and whose image each is."""
     inside = fractional(positions, cell) % 1.0
     margin = reach * np.linalg.norm(np.linalg.inv(cell), axis=0)
-    shifts = np.stack(np.meshgrid(*[[0, -1, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    nearest_first = sorted(range(-int(np.ceil(margin.max())), int(np.ceil(margin.max())) + 1), key=abs)
+    shifts = np.stack(np.meshgrid(*[nearest_first] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
     every = inside + shifts
     kept = ((every > -margin) & (every < 1 + margin)).all(axis=-1)
     return every[kept] @ cell, np.nonzero(kept)[1]

@@ -39,6 +39,26 @@ def test_cutting_the_box_elsewhere_changes_no_bond(seed):
     assert as_set(find_bonds(inside, ETHANOL_NUMBERS, cell=TRICLINIC)) == as_set(ETHANOL_BONDS)
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [[[6.0, 0.0, 0.0], [9.0, 6.0, 0.0], [-9.0, 8.0, 6.0]], [[1.5, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]]],
+    ids=["skewed", "narrow"],
+)
+def test_boxes_of_any_shape_agree_with_trying_every_image(cell):
+    positions = np.random.default_rng(1).uniform(-15, 15, size=(25, 3))
+    steps = np.stack(np.meshgrid(*[np.arange(-30, 31)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    near = np.array(cell)
+    shifts = steps[np.linalg.norm(steps @ near, axis=1) < 60] @ near
+    expected = {
+        frozenset((i, j))
+        for i in range(25)
+        for j in range(i)
+        if np.linalg.norm(positions[i] - positions[j] + shifts, axis=1).min() < 2 * 0.76 + 0.3
+    }
+    assert expected
+    assert as_set(find_bonds(positions, np.full(25, 6), cell=near)) == expected
+
+
 def test_a_wider_tolerance_finds_no_fewer():
     narrow, wide = (find_bonds(ETHANOL_ANG, ETHANOL_NUMBERS, tolerance_ang=t) for t in (0.1, 1.2))
     assert as_set(narrow) <= as_set(ETHANOL_BONDS) < as_set(wide)

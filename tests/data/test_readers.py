@@ -1,6 +1,8 @@
 """Files come back as they went in, within what their format can hold, in Å, fs, eV and amu."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import ase.io
@@ -24,6 +26,8 @@ from asteroid_nb.data.readers import (
 )
 from asteroid_nb.data.trajectory import PER_FRAME, Trajectory
 from asteroid_nb.errors import InvalidTrajectory, MissingExtra, MissingSpacing
+
+ROOT = Path(__file__).parents[2]
 
 #: Ending → how far positions may be off, Å; and whether it keeps time, atoms and box.
 FORMATS = {
@@ -365,9 +369,15 @@ class TestObjects:
         assert len(from_mdtraj(mdtraj.Trajectory(positions / 10, topology), dt_fs=1.0).bonds) == 8
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="only where PyTables can be missing")
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "tables", None)
+    monkeypatch.setitem(sys.modules, "tables", None)
     (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     with pytest.raises(MissingExtra, match="pip install tables"):
         load(tmp_path / "x.h5")
+
+
+def test_the_doors_open_without_what_stands_behind_them():
+    heavy = "{'mdtraj', 'ase', 'torch', 'scipy', 'nglview'}"
+    program = f"import sys, asteroid_nb.data.readers, asteroid_nb.data.geometry; print(*{heavy} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not loaded.stdout.split()
