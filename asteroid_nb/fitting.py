@@ -136,7 +136,7 @@ class _Loop:
         optimiser = torch.optim.AdamW(
             task.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._learning_rate)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self._learning_rate(step))  # a method would be pickled
         self.average = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
         self.model, self.optimiser = self.fabric.setup(task.model, optimiser)
         self.average.to(self.fabric.device)

@@ -53,12 +53,13 @@ class Observers:
 
     def __init__(self, observers: Sequence[Any]) -> None:
         self.all = list(observers)
+        self.started = False
 
     def __enter__(self) -> Observers:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        if error is not None:
+        if error is not None and self.started:
             self.finish(f"{kind.__name__ if kind else 'error'}: {error}")
 
     @property
@@ -66,6 +67,7 @@ class Observers:
         return any(observer.stopped for observer in self.all)
 
     def start(self, *, total_epochs: int, n_steps: int) -> None:
+        self.started = True
         for observer in self.all:
             if hasattr(observer, "step"):
                 observer.start(total_epochs=total_epochs, n_steps=n_steps)

@@ -89,7 +89,7 @@ class Autoregression(Baseline):
             moments.add(around[:, -self.order :].movedim(1, -1).reshape(1, -1, self.order), following.reshape(1, -1, 1))
         scale = float(moments.sums[2].diagonal(dim1=-2, dim2=-1).mean() / moments.count)
         candidates = [
-            moments.solve(scale * 10.0**-power, intercept=False)[0][0, :, 0].float() for power in (4, 6, 8, 10)
+            moments.solve(scale * 10.0**-power, intercept=False)[0][0, :, 0].float() for power in (1, 2, 3, 4, 6, 8)
         ]
         checked = validation.subset(most=CHUNK_WINDOWS)[:]
         errors = []
