@@ -20,13 +20,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         DiskFull: the disk filled up while writing; ``path`` is as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=".unfinished-", suffix="".join(path.suffixes[-2:]) or ".tmp"
-    )
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ending = "".join(path.suffixes[-2:]) or ".tmp"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=ending)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
@@ -38,7 +38,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
             "Free some space or choose another folder, then run the same command again: finished work is kept."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:

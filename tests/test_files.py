@@ -53,7 +53,7 @@ def test_a_full_disk_says_so_and_leaves_the_old_file(old, code):
     assert old.read_text() == "old" and only(old)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
 def test_a_disk_that_is_really_full(old):
     with pytest.raises(DiskFull), replacing(old) as temporary:
         temporary.unlink()

@@ -72,7 +72,7 @@ class Trajectory:
         fill("dt_fs", checks.spacing_fs(self.dt_fs))
         masses = np.take(MASSES_AMU, self.atomic_numbers) if self.masses is None else self.masses
         fill("masses", _frozen(checks.masses(masses, n_atoms=self.n_atoms), float))
-        if self.cell is not None and np.ndim(self.cell) == 2:
+        if self.cell is not None and np.shape(self.cell) == (3, 3):
             fill("cell", np.broadcast_to(self.cell, (self.n_frames, 3, 3)))
         for key in PER_FRAME[1:]:
             if (array := getattr(self, key)) is not None:
@@ -145,6 +145,10 @@ class Trajectory:
         atoms = np.asarray(atoms)
         if atoms.dtype == bool:
             atoms = np.flatnonzero(atoms)
+        if atoms.size == 0 or atoms.min() < 0 or atoms.max() >= self.n_atoms:
+            raise InvalidTrajectory(
+                f"The selection {atoms.tolist()} must name atoms 0 to {self.n_atoms - 1}, at least one. Count from 0."
+            )
         cut = {key: None if (a := getattr(self, key)) is None else a[:, atoms] for key in PER_FRAME[:3]}
         new_index = np.full(self.n_atoms, -1)
         new_index[atoms] = np.arange(len(atoms))
@@ -236,6 +240,8 @@ class StateTrajectory:
         return self.n_frames
 
     def __getitem__(self, frames: slice) -> StateTrajectory:
+        if not isinstance(frames, slice):
+            raise InvalidTrajectory(f"States are cut by a slice, found {type(frames).__name__}; `states` holds the array.")
         step = frames.step or 1
         if step < 1:
             raise InvalidTrajectory(f"The step was {step}; time runs forward. Use a positive step.")
