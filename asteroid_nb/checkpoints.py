@@ -1,10 +1,12 @@
 """What training leaves on disk: a checkpoint to resume from, and a model folder that runs no code when it is loaded.
 
-A model folder holds ``settings.json`` (kind, frozen settings, spacing, species, masses, versions) and ``weights.safetensors``.
+A model folder holds ``settings.json`` (kind, frozen settings, spacing, species, masses, versions) and
+``weights.safetensors``.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import zipfile
@@ -21,14 +23,20 @@ from asteroid_nb.files import replacing
 
 SETTINGS_FILE, WEIGHTS_FILE = "settings.json", "weights.safetensors"
 
+#: What torch.load raises for files that are empty, cut off, no checkpoint at all, or would run code.
+FOREIGN = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError, RuntimeError)
+FOREIGN += (AttributeError, LookupError, TypeError, ValueError)
+
 #: Changed whenever an older folder could no longer be understood.
 FORMAT = 1
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write the state of a training; a reader sees the old one or the whole new one."""
+    in_memory = io.BytesIO()  # written to disk by torch itself, a full disk would be an error without that name
+    torch.save(dict(state), in_memory)
     with replacing(path) as temporary:
-        torch.save(dict(state), temporary)
+        temporary.write_bytes(in_memory.getbuffer())
 
 
 def load_checkpoint(path: Path | None, *, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,11 +50,10 @@ def load_checkpoint(path: Path | None, *, settings: Mapping[str, Any]) -> dict[s
         raise CorruptModel(f"There is no checkpoint at {path}. Train without resume first, or name the run's folder.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        saved = state["settings"]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        saved = dict(state["settings"])
+    except FOREIGN as error:
         raise CorruptModel(
-            f"{path} is not a checkpoint of ours or is damaged ({first_line}). Train again without resume."
+            f"{path} is not a checkpoint of ours or is damaged ({_first_line(error)}). Train again without resume."
         ) from error
     differing = sorted(key for key in settings if saved.get(key) != settings[key])
     if differing:
@@ -63,12 +70,13 @@ def save_model(folder: str | Path, *, kind: str, record: Mapping[str, Any], weig
         record: settings, dt_fs, stride_frames, atomic_numbers, masses, bonds, reference, as JSON-able values.
         weights: the state dict.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    data = save({name: value.detach().cpu().contiguous() for name, value in weights.items()})
     with replacing(folder / WEIGHTS_FILE) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, temporary)
+        temporary.write_bytes(data)
     text = json.dumps({"format": FORMAT, "kind": kind, "versions": _versions(), **record}, indent=1, default=_plain)
     with replacing(folder / SETTINGS_FILE) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -89,10 +97,13 @@ def load_record(folder: str | Path, *, kind: str) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found, form = record["kind"], record["format"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise CorruptModel(f"{path} cannot be read ({error!r}). Copy the folder again or train again.") from error
     if found != kind or form != FORMAT:
-        raise CorruptModel(f"{path} holds a {found!r} of format {form}; needed is a {kind!r} of format {FORMAT}.")
+        raise CorruptModel(
+            f"{path} holds a {found!r} of format {form!r}; this version reads a {kind!r} of format {FORMAT}. "
+            "Name the folder of another run, or read it with the asteroid-nb that wrote it."
+        )
     return record
 
 
@@ -108,15 +119,42 @@ def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
     path = Path(folder) / WEIGHTS_FILE
     try:
         weights = load_file(path)
-        model.load_state_dict(weights)
-    except (SafetensorError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise CorruptModel(
-            f"{path} is missing, damaged or of another model ({reason}). Copy the folder again or train again."
-        ) from error
-    broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise CorruptModel(f"{path} holds NaN or infinity in {broken[0]}. Copy the folder again or train again.")
+    except (SafetensorError, OSError, ValueError) as error:
+        wrong = _first_line(error)
+    else:
+        wrong = differing_tensor(model, weights) or _impossible_tensor(weights)
+    if wrong:
+        raise CorruptModel(f"{path} is missing, damaged or of another model: {wrong}. Copy the folder or train again.")
+    model.load_state_dict(weights)
+
+
+def differing_tensor(model: torch.nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Return in words the first tensor that is missing, foreign, or of another shape or type; "" if none is."""
+    needed = model.state_dict()
+    for name in sorted({*needed, *weights}):
+        if name not in weights:
+            return f"{name} is missing"
+        if name not in needed:
+            return f"{name} belongs to no part of the model"
+        found, wanted = ((list(one[name].shape), one[name].dtype) for one in (weights, needed))
+        if found != wanted:
+            return f"{name} is {found[0]} {found[1]}, needed is {wanted[0]} {wanted[1]}"
+    return ""
+
+
+def _impossible_tensor(weights: Mapping[str, Tensor]) -> str:
+    broken = [name for name, value in weights.items() if not value.isfinite().all()]
+    return f"{broken[0]} holds NaN or infinity" if broken else ""
+
+
+def weights_bytes(folder: str | Path) -> int:
+    """Return how large the weights are, 0 where there are none: what settings ask for can be held against it."""
+    path = Path(folder) / WEIGHTS_FILE
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from asteroid_nb.data.windows import Windows
+from asteroid_nb.errors import ModelMismatch
 from asteroid_nb.metrics.horizon import ErrorTable
 
 #: Windows forecast at a time.
@@ -24,18 +25,20 @@ def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTa
         most: windows used.
 
     Raises:
-        ModelMismatch: two forecasters share a name.
+        ModelMismatch: two forecasters share a name, or one was trained on other atoms, masses or spacing.
     """
     listed: Sequence[Any] = [forecasters] if hasattr(forecasters, "forecast") else list(forecasters)
+    _must_be_comparable(listed, windows)
     chosen = windows.subset(most=most)
     tables = []
     for first in range(0, len(chosen), BATCH):
         window = chosen[first : first + BATCH]
         starts = chosen.starts[first : first + BATCH]
+        seen = window.replace(future=None)
         tables.append(
             ErrorTable.of(
-                {forecaster.name: forecaster.forecast(window.replace(future=None)).numpy() for forecaster in listed},
-                window.truth.numpy(),
+                {forecaster.name: forecaster.forecast(seen).cpu().numpy() for forecaster in listed},
+                window.truth.cpu().numpy(),
                 dt_fs=window.dt_fs,
                 atom_labels=chosen.trajectories[0].labels,
                 starts=starts[:, 1],
@@ -43,3 +46,15 @@ def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTa
             )
         )
     return ErrorTable.join(tables)
+
+
+def _must_be_comparable(forecasters: Sequence[Any], windows: Windows) -> None:
+    """Raise `ModelMismatch` for a name used twice or a trained model that these windows are not for."""
+    names = [forecaster.name for forecaster in forecasters]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ModelMismatch(
+            f"{names.count(twice[0])} forecasters are called {twice[0]!r}. Give each a name of its own."
+        )
+    for forecaster in forecasters:
+        if hasattr(forecaster, "stride_for"):
+            forecaster.stride_for(windows.trajectories[0])

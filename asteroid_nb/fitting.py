@@ -1,68 +1,41 @@
 """The one training loop all wings use, on Lightning Fabric: devices, precision, progress, stop, resume.
 
-A wing hands in a `Task` (model, batches, loss, validation); everything else is the same for a laptop, a GPU and many nodes.
+A wing hands in a `Task` (model, batches, loss, validation); everything else is the same for a laptop, a GPU and
+many nodes. What random numbers a step draws depends on the seed and the step alone, so a resumed training is the
+uninterrupted one.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
-from lightning.fabric import Fabric, seed_everything
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from asteroid_nb.checkpoints import load_checkpoint, save_checkpoint
-from asteroid_nb.errors import TrainingDiverged
+from asteroid_nb.checkpoints import differing_tensor, load_checkpoint, save_checkpoint
+from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch, TrainingDiverged
+from asteroid_nb.fit_settings import FitSettings, make_fabric
 from asteroid_nb.progress import Interruptible, Observer, Observers
 
-
-@dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """How a model is trained.
-
-    Args:
-        n_epochs: passes over the training windows.
-        batch_size: windows per step and process.
-        learning_rate: at its highest, after ``warmup_share`` of all steps; it then falls along a cosine.
-        weight_decay: of AdamW.
-        clip_norm: gradients longer than this are shortened to it.
-        ema_decay: of the moving average of the weights, which is what is validated and kept.
-        patience: epochs without a better validation before training stops; None never stops early.
-        seed: of weights, order and augmentation.
-        device: "auto", "cpu", "cuda", "mps".
-        precision: "auto" is bf16-mixed on CUDA and 32-true elsewhere.
-        n_devices: processes on this node, under Fabric's own launcher or ``torchrun``.
-        n_nodes: machines.
-    """
-
-    n_epochs: int = 20
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup_share: float = 0.05
-    clip_norm: float = 1.0
-    ema_decay: float = 0.995
-    patience: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    n_devices: int = 1
-    n_nodes: int = 1
+__all__ = ["FitResult", "FitSettings", "Task", "fit"]
 
 
 class Task(Protocol):
-    """What a wing must bring."""
+    """What a wing must bring.
 
-    @property
-    def model(self) -> nn.Module:
-        """The model to train."""
-        ...
+    It may also have ``identity``, a mapping of plain values (settings of the model and the loss, what the data are)
+    that a resumed training must share with the interrupted one.
+    """
+
+    model: nn.Module
 
     @property
     def n_steps(self) -> int:
@@ -70,7 +43,7 @@ class Task(Protocol):
         ...
 
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Any]:
-        """Yield one epoch's batches, in an order that depends on the seed alone."""
+        """Yield one epoch's batches, which depend on the seed alone: never on a global random generator."""
         ...
 
     def loss(self, model: nn.Module, batch: Any, *, done: float) -> dict[str, Tensor]:
@@ -87,7 +60,7 @@ class FitResult:
     """What training left: the best weights are in the task's model.
 
     Args:
-        history: one record per epoch (epoch, step, train_loss, validation_loss, seconds).
+        history: one record per epoch (epoch, step, train_loss, validation_loss, seconds, seconds_left).
         best_validation: the smallest validation error, whose weights were kept.
         finished: False when it was stopped before its last epoch.
     """
@@ -105,21 +78,25 @@ def fit(
     resume: bool = False,
     observers: Sequence[Observer] = (),
 ) -> FitResult:
-    """Train the task's model and leave the best weights in it.
+    """Train the task's model and leave the best weights in it, on the CPU.
+
+    The first Ctrl-C, like an observer's wish, ends training after the step under way; a second one ends it at once.
 
     Args:
         checkpoint: where everything needed to go on is written after each epoch and when stopped.
         resume: go on from there, to the same end as without the interruption.
-        observers: progress bars, live curves, Stop buttons.
+        observers: progress bars, live curves, Stop buttons; of several processes only the first has them.
 
     Raises:
-        TrainingDiverged: the loss is not finite; the last checkpoint stands.
+        TrainingDiverged: loss, gradient or validation is not finite; the last checkpoint stands.
+        CorruptModel, ModelMismatch: there is nothing to resume from, or it is of another training.
+        DiskFull: the checkpoint could not be written; the one before stands.
     """
-    with Interruptible() as interrupt, Observers(observers) as watched:
-        loop = _Loop(task, settings, None if checkpoint is None else Path(checkpoint))
+    loop = _Loop(task, settings, None if checkpoint is None else Path(checkpoint))
+    with Interruptible() as interrupt, Observers(observers if loop.fabric.is_global_zero else ()) as watched:
         if resume:
             loop.resume()
-        watched.start(total_epochs=settings.n_epochs, n_steps=task.n_steps)
+        watched.start(total_epochs=settings.n_epochs, n_steps=loop.steps_per_epoch)
         while loop.epoch < settings.n_epochs and not loop.out_of_patience:
             if not loop.run_epoch(watched, stop=lambda: interrupt.asked or watched.stopped):
                 break
@@ -127,27 +104,35 @@ def fit(
 
 
 class _Loop:
-    """State of a training: what a checkpoint holds and what an epoch changes."""
+    """State of a training: what a checkpoint holds and what an epoch changes.
+
+    With several processes all decide alike, because one that left alone would leave the others waiting for ever:
+    losses are averaged over them, and what the first one validates or is asked to stop holds for all.
+    """
 
     def __init__(self, task: Task, settings: FitSettings, path: Path | None) -> None:
         self.task, self.settings, self.path = task, settings, path
         self.fabric = make_fabric(settings)
-        seed_everything(settings.seed + self.fabric.global_rank, verbose=False)
+        self.steps_per_epoch = task.n_steps // self.fabric.world_size
+        if not self.steps_per_epoch:
+            raise InvalidSettings(
+                f"{task.n_steps} batches an epoch are too few for {self.fabric.world_size} processes. Lower batch_size."
+            )
         optimiser = torch.optim.AdamW(
             task.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self._learning_rate(step))  # a method would be pickled
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._learning_rate)
         self.average = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
         self.model, self.optimiser = self.fabric.setup(task.model, optimiser)
         self.average.to(self.fabric.device)
         self.epoch = self.step_in_epoch = self.step = 0
-        self.loss_sum, self.seconds = 0.0, 0.0
+        self.loss_sum = self.seconds = self.clock = 0.0
         self.best: dict[str, Tensor] = {}
         self.result = FitResult()
 
     @property
     def n_steps(self) -> int:
-        return self.settings.n_epochs * self.task.n_steps
+        return self.settings.n_epochs * self.steps_per_epoch
 
     @property
     def out_of_patience(self) -> bool:
@@ -157,79 +142,103 @@ class _Loop:
         return len(losses) - 1 - losses.index(min(losses)) >= self.settings.patience
 
     def _learning_rate(self, step: int) -> float:
+        """Return the share of the highest rate: a straight rise, then a cosine to zero."""
         warmup = max(1, int(self.settings.warmup_share * self.n_steps))
         done = min(1.0, max(0.0, (step - warmup) / max(1, self.n_steps - warmup)))
         return min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * done)))
 
-    def run_epoch(self, watched: Observers, *, stop) -> bool:
+    def run_epoch(self, watched: Observers, *, stop: Callable[[], bool]) -> bool:
         """Finish the epoch under way; return False when it was stopped in the middle (and saved there)."""
+        self.clock = time.perf_counter()
         self.model.train()
-        for index, batch in enumerate(self.task.batches(seed=self._epoch_seed(), device=self.fabric.device)):
-            if index < self.step_in_epoch:
-                continue
-            if stop():
+        for batch in islice(self._batches(), self.step_in_epoch, None):
+            if self.fabric.broadcast(stop()):
                 self.save()
                 return False
             self._step(batch)
-            watched.step(self.epoch, index, loss=self.loss_sum / self.step_in_epoch, seconds_left=self._seconds_left())
+            done, left = self.step_in_epoch, self._seconds_left()
+            watched.step(self.epoch, done - 1, loss=self.loss_sum / done, seconds_left=left)
         self._close_epoch(watched)
         return True
 
+    def _batches(self) -> Iterator[Any]:
+        """Yield this process's batches: all processes walk through the same epoch and take turns."""
+        seed = self.settings.seed * 100_003 + self.epoch
+        everybodys = self.task.batches(seed=seed, device=self.fabric.device)
+        mine = islice(everybodys, self.fabric.global_rank, None, self.fabric.world_size)
+        return islice(mine, self.steps_per_epoch)
+
     def _step(self, batch: Any) -> None:
-        began = time.perf_counter()
+        torch.manual_seed(_mixed(self.settings.seed, self.step, self.fabric.global_rank))
         losses = self.task.loss(self.model, batch, done=self.step / self.n_steps)
-        value = float(losses["loss"].detach())
-        if not math.isfinite(value):
-            raise TrainingDiverged(
-                f"The loss became {value} in epoch {self.epoch + 1}, step {self.step_in_epoch + 1}. The last checkpoint stands. "
-                f"Lower the learning rate (it was {self.settings.learning_rate:g}) or clip_norm, and look for outliers in the data."
-            )
         self.fabric.backward(losses["loss"])
-        self.fabric.clip_gradients(self.model, self.optimiser, max_norm=self.settings.clip_norm)
+        clipped = {"max_norm": self.settings.clip_norm, "error_if_nonfinite": False}
+        norm: Any = self.fabric.clip_gradients(self.model, self.optimiser, **clipped)
+        both: Any = self.fabric.all_reduce(torch.stack([losses["loss"].detach().float(), norm.float()]))
+        loss, length = both.tolist()  # the one place where a step waits for the GPU
+        self._must_be_finite(loss=loss, gradient=length)
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.schedule.step()
         self.average.update_parameters(self.model.module)
         self.step, self.step_in_epoch = self.step + 1, self.step_in_epoch + 1
-        self.loss_sum += value
-        self.seconds += time.perf_counter() - began
+        self.loss_sum += loss
+        self._tick()
+
+    def _must_be_finite(self, **values: float) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingDiverged(
+                    f"The {name} became {value} in epoch {self.epoch + 1}, step {self.step_in_epoch + 1}. "
+                    "The last checkpoint stands. Look for outliers in the data, or start again with a learning rate "
+                    f"below {self.settings.learning_rate:g} or a clip_norm below {self.settings.clip_norm:g}."
+                )
 
     def _close_epoch(self, watched: Observers) -> None:
-        began = time.perf_counter()
         averaged = self.average.module.eval()
         with torch.no_grad():
-            validation = self.task.validate(averaged, device=self.fabric.device)
+            validation = self.fabric.broadcast(float(self.task.validate(averaged, device=self.fabric.device)))
+        self._must_be_finite(validation=validation)
         if validation < self.result.best_validation:
             self.result.best_validation = validation
             self.best = {name: value.detach().cpu().clone() for name, value in averaged.state_dict().items()}
-        self.seconds += time.perf_counter() - began
-        self.epoch, n_done, self.step_in_epoch = self.epoch + 1, self.step_in_epoch, 0
-        record = {"epoch": self.epoch, "step": self.step, "train_loss": self.loss_sum / max(1, n_done)}
+        self._tick()
+        record = {"epoch": self.epoch + 1, "step": self.step, "train_loss": self.loss_sum / self.step_in_epoch}
         record |= {"validation_loss": validation, "seconds": self.seconds, "seconds_left": self._seconds_left()}
-        self.loss_sum = 0.0
+        self.epoch, self.step_in_epoch, self.loss_sum = self.epoch + 1, 0, 0.0
         self.result.history.append(record)
         self.save()
         watched.update(record)
 
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self.clock = self.seconds + now - self.clock, now
+
     def _seconds_left(self) -> float:
         return self.seconds / max(1, self.step) * (self.n_steps - self.step)
-
-    def _epoch_seed(self) -> int:
-        return self.settings.seed * 100_003 + self.epoch
 
     def finish(self, watched: Observers) -> FitResult:
         self.result.finished = self.epoch >= self.settings.n_epochs or self.out_of_patience
         self.task.model.load_state_dict(self.best or self.average.module.state_dict())
         self.task.model.to("cpu").eval()
         done = f"{self.epoch} of {self.settings.n_epochs} epochs, best validation {self.result.best_validation:.4g}"
-        watched.finish(done if self.result.finished else f"Stopped after {done}; resume to go on.")
+        if not self.result.finished:
+            next_step = "nothing was saved, no folder was named" if self.path is None else "resume to go on"
+            done = f"Stopped after {done}; {next_step}."
+        watched.finish(done)
         return self.result
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """Return what must not differ between a training and its resumption."""
+        chosen: Mapping[str, Any] = getattr(self.task, "identity", {})
+        return {**vars(self.settings), **chosen}
 
     def save(self) -> None:
         if self.path is None or not self.fabric.is_global_zero:
             return
         state = {
-            "settings": dict(vars(self.settings)),
+            "settings": self._identity,
             "model": self.task.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -238,34 +247,26 @@ class _Loop:
             "counters": [self.epoch, self.step_in_epoch, self.step, self.loss_sum, self.seconds],
             "best_validation": self.result.best_validation,
             "history": self.result.history,
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         save_checkpoint(self.path, state)
 
     def resume(self) -> None:
-        """Take over the state of an interrupted training, random numbers included."""
-        state = load_checkpoint(self.path, settings=dict(vars(self.settings)))
-        self.task.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.average.load_state_dict(state["average"])
-        self.best = state["best"]
-        self.epoch, self.step_in_epoch, self.step, self.loss_sum, self.seconds = state["counters"]
-        self.result = FitResult(history=state["history"], best_validation=state["best_validation"])
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"]:
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        """Take over the state of an interrupted training."""
+        state = load_checkpoint(self.path, settings=self._identity)
+        try:
+            if difference := differing_tensor(self.task.model, state["model"]):
+                raise ModelMismatch(f"{self.path} is of another model: {difference}. Resume with that, or start anew.")
+            self.task.model.load_state_dict(state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.average.load_state_dict(state["average"])
+            self.best = state["best"]
+            self.epoch, self.step_in_epoch, self.step, self.loss_sum, self.seconds = state["counters"]
+            self.result = FitResult(history=state["history"], best_validation=state["best_validation"])
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise CorruptModel(f"{self.path} is damaged ({error!r}). Train again without resume.") from error
 
 
-def make_fabric(settings: FitSettings) -> Fabric:
-    """Return a launched Fabric for the device asked for; "auto" takes a GPU where there is one."""
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = settings.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if device == "cuda" else "32-true"
-    fabric = Fabric(accelerator=device, devices=settings.n_devices, num_nodes=settings.n_nodes, precision=precision)  # type: ignore[arg-type]
-    fabric.launch()
-    return fabric
+def _mixed(*numbers: int) -> int:
+    """Return one seed from several numbers, so that neighbours among them give unrelated random numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

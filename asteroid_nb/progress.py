@@ -53,13 +53,13 @@ class Observers:
 
     def __init__(self, observers: Sequence[Any]) -> None:
         self.all = list(observers)
-        self.started = False
+        self.begun: list[Any] = []
 
     def __enter__(self) -> Observers:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        if error is not None and self.started:
+        if error is not None:
             self.finish(f"{kind.__name__ if kind else 'error'}: {error}")
 
     @property
@@ -67,12 +67,10 @@ class Observers:
         return any(observer.stopped for observer in self.all)
 
     def start(self, *, total_epochs: int, n_steps: int) -> None:
-        self.started = True
         for observer in self.all:
-            if hasattr(observer, "step"):
-                observer.start(total_epochs=total_epochs, n_steps=n_steps)
-            else:
-                observer.start(total_epochs=total_epochs)
+            finer = {"n_steps": n_steps} if hasattr(observer, "step") else {}
+            observer.start(total_epochs=total_epochs, **finer)
+            self.begun.append(observer)
 
     def step(self, epoch: int, index: int, **values: float) -> None:
         for observer in self.all:
@@ -84,12 +82,14 @@ class Observers:
             observer.update(record)
 
     def finish(self, message: str) -> None:
-        for observer in self.all:
+        """Tell those that have begun, once."""
+        finishing, self.begun = self.begun, []
+        for observer in finishing:
             observer.finish(message)
 
 
 class Interruptible:
-    """While inside, the first Ctrl-C is noted in ``asked`` and the work stops at its next safe place; a second one raises."""
+    """While inside, the first Ctrl-C is noted in ``asked``, so that work stops at a safe place; a second one raises."""
 
     def __enter__(self) -> Interruptible:
         self.asked = False

@@ -1,7 +1,7 @@
 """Shape annotations, in one place: ``Float[Tensor, "windows history atoms 3"]``.
 
-They are checked under pytest alone, by jaxtyping's import hook, because run-time checks fight ``torch.compile``; where jaxtyping is not
-installed (a GPU node that only trains) the same words are plain documentation.
+They are checked under pytest alone, by jaxtyping's import hook, because run-time checks fight ``torch.compile``; where
+jaxtyping is not installed (a GPU node that only trains) the same words are plain documentation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Forecasting: one horizon for many windows, blocks chained for as long as wanted, and the attention weights on the way."""
+"""Forecasting: one horizon for many windows, blocks chained as often as wanted, and the attention weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Window, Windows
-from asteroid_nb.errors import TrajectoryTooShort
+from asteroid_nb.errors import InvalidSettings, TrajectoryTooShort
 from asteroid_nb.forecast.attention import recording
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.shapes import Float
@@ -21,11 +21,11 @@ from asteroid_nb.shapes import Float
 def predict(run: Run, trajectory: Trajectory, *, starts: int = 0, n_blocks: int = 1) -> Trajectory: ...
 @overload
 def predict(run: Run, trajectory: Trajectory, *, starts: Sequence[int], n_blocks: int = 1) -> list[Trajectory]: ...
-def predict(run, trajectory, *, starts=0, n_blocks=1):
+def predict(run: Run, trajectory: Trajectory, *, starts: int | Sequence[int] = 0, n_blocks: int = 1):
     """Return the forecast after the history that begins at each start, the history included.
 
-    Frame ``history − 1`` of the result is the present; what follows is predicted, ``n_blocks`` horizons of it, each fed back
-    as the history of the next. All starts are predicted together.
+    Frame ``history − 1`` of the result is the present; what follows is predicted, ``n_blocks`` horizons of it, each fed
+    back as the history of the next. All starts are predicted together.
 
     Args:
         run: the trained model.
@@ -35,23 +35,29 @@ def predict(run, trajectory, *, starts=0, n_blocks=1):
     Raises:
         ModelMismatch: other species, masses or spacing.
         TrajectoryTooShort: a history would reach beyond the end.
+        InvalidSettings: ``n_blocks`` below 1.
     """
     stride, history = run.stride_for(trajectory), run.settings.history
-    chosen = np.atleast_1d(starts)
-    last = int(chosen.max()) + (history - 1) * stride
-    if chosen.min() < 0 or last >= trajectory.n_frames:
-        raise TrajectoryTooShort(
-            f"Histories of {history} frames, every {stride}, from {chosen.min()} to {last} do not fit into {trajectory.n_frames} "
-            "frames. Choose starts between 0 and the end less the history."
-        )
+    if n_blocks < 1:
+        raise InvalidSettings(f"n_blocks was {n_blocks}; at least one horizon is predicted.")
+    if not np.size(starts):
+        return []
+    chosen = np.atleast_1d(starts).astype(np.int64, casting="same_kind")
+    for start in chosen:
+        _must_hold(trajectory, start, (history - 1) * stride + 1, f"A history of {history} frames, every {stride}")
     frames = chosen[:, None] + np.arange(history) * stride
     seen = torch.from_numpy(np.asarray(trajectory.positions)[frames])
-    future = rollout(run, seen, n_blocks=n_blocks)
-    made = [
-        _as_trajectory(run, trajectory, path, int(start))
-        for path, start in zip(torch.cat([seen, future], 1), chosen, strict=True)
-    ]
+    path = torch.cat([seen, rollout(run, seen, n_blocks=n_blocks)], dim=1)
+    made = [_as_trajectory(run, trajectory, one, int(start)) for one, start in zip(path, chosen, strict=True)]
     return made[0] if np.ndim(starts) == 0 else made
+
+
+def _must_hold(trajectory: Trajectory, start: int, span_frames: int, what: str) -> None:
+    if not 0 <= start <= (last := trajectory.n_frames - span_frames):
+        room = f"Choose a start between 0 and {last}." if last >= 0 else "Use a longer trajectory."
+        raise TrajectoryTooShort(
+            f"{what}, spans {span_frames}; from frame {start} it does not fit into {trajectory.n_frames}. {room}"
+        )
 
 
 @torch.no_grad()
@@ -89,14 +95,17 @@ def _as_trajectory(run: Run, source: Trajectory, path: Tensor, start: int) -> Tr
 def attention(run: Run, window: Window) -> dict[str, np.ndarray]:
     """Return the attention weights of every layer as the forecast of one window used them.
 
-    Each is [each, heads, queries, keys] by the layer's name. Over atoms ("local", "global") ``each`` is a time, queries and keys
-    are atoms, then registers; over time ("temporal") and in the decoder's reading of the encoder ("transformation") ``each`` is
-    an atom, queries are the decoder's or encoder's times. Entries that were masked are zero.
+    Each is [each, heads, queries, keys] by the layer's name. Over atoms ("local", "global") ``each`` is a time, queries
+    and keys are atoms, then registers; over time ("temporal") and in the decoder's reading of the encoder
+    ("transformation") ``each`` is an atom or register, queries are the times of the stack the layer is in. Keys of the
+    transformation are the encoder's times of the same atom, then all atoms at the present. What was masked is zero.
     """
-    first = Window.of(window.history[:1], dt_fs=window.dt_fs)
+    first = Window.of(window.history[:1], dt_fs=window.dt_fs).to(run.device)
     with recording(run.model.eval()) as record:
         run.model.predict(first, cached=False)
-    return {_short(name): weights[0].float().numpy() for name, weights in record.items() if "conjugate" not in name}
+    return {
+        _short(name): weights[0].float().cpu().numpy() for name, weights in record.items() if "conjugate" not in name
+    }
 
 
 def _short(name: str) -> str:
@@ -105,5 +114,11 @@ def _short(name: str) -> str:
 
 
 def window_at(run: Run, trajectory: Trajectory, start: int) -> Window:
-    """Return the one window of a trajectory that begins at a stored frame, its future included."""
-    return Windows([trajectory], run.shape_for(trajectory), starts=np.array([[0, start]]))[:]
+    """Return the one window of a trajectory that begins at a stored frame, its future included.
+
+    Raises:
+        ModelMismatch, TrajectoryTooShort: as in `predict`.
+    """
+    shape = run.shape_for(trajectory)
+    _must_hold(trajectory, start, shape.span_frames, f"{shape}")
+    return Windows([trajectory], shape, starts=np.array([[0, start]]))[:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asteroid_nb.checkpoints import load_record, load_weights, save_model
+from asteroid_nb.checkpoints import load_record, load_weights, save_model, weights_bytes
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Molecule, Split, Window, WindowShape
-from asteroid_nb.errors import AsteroidError, CorruptModel, ModelMismatch
+from asteroid_nb.errors import AsteroidError, CorruptModel, InvalidSettings, ModelMismatch
+from asteroid_nb.forecast.environment import MOST_NEIGHBOURS
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.forecast.transformer import STITransformer
 
 KIND = "sti-transformer"
 CHECKPOINT_FILE = "checkpoint.pt"
+
+#: No setting of a model, and no molecule, is larger: what a forged folder may not ask for.
+LARGEST = 10_000
 
 
 @dataclass
@@ -32,6 +37,8 @@ class Run:
         history: of the training, one record per epoch.
         split: the windows it was trained, validated and is to be tested on; absent when loaded from a folder.
         folder: where it is kept.
+        finished: False when training was stopped before its end.
+        stride_frames: every how many stored frames of the training data it read.
     """
 
     model: STITransformer
@@ -40,6 +47,11 @@ class Run:
     split: Split | None = None
     folder: Path | None = None
     finished: bool = True
+    stride_frames: int = 1
+
+    def __post_init__(self) -> None:
+        if self.split is not None:
+            self.stride_frames = self.split.train.shape.stride_frames
 
     @property
     def name(self) -> str:
@@ -49,10 +61,26 @@ class Run:
     def settings(self) -> STISettings:
         return self.model.settings
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
     def forecast(self, window: Window) -> Tensor:
-        """Return [windows, horizon, atoms, 3] Å."""
+        """Return [windows, horizon, atoms, 3] Å, computed where the model is.
+
+        Raises:
+            ModelMismatch: windows of another history, molecule size or spacing.
+        """
+        n_frames, n_atoms = window.history.shape[1:3]
+        found = {"history": n_frames, "atoms": n_atoms, "dt_fs": window.dt_fs}
+        needed = {"history": self.settings.history, "atoms": self.model.molecule.n_atoms, "dt_fs": self.dt_fs}
+        for name, value in found.items():
+            if not math.isclose(value, needed[name], rel_tol=1e-4):
+                raise ModelMismatch(
+                    f"The window has {name} {value:g}, the model {needed[name]:g}. Make windows with run.shape_for(…)."
+                )
         with torch.no_grad():
-            return self.model.eval().forecast(window)
+            return self.model.eval().forecast(window.to(self.device)).to(window.history.device)
 
     def stride_for(self, trajectory: Trajectory) -> int:
         """Return every how many frames of a trajectory the model reads.
@@ -64,7 +92,7 @@ class Run:
         stride = round(self.dt_fs / trajectory.dt_fs)
         if stride < 1 or not np.isclose(stride * trajectory.dt_fs, self.dt_fs, rtol=1e-4):
             raise ModelMismatch(
-                f"{trajectory.name!r} has a frame every {trajectory.dt_fs:g} fs; the model was trained on {self.dt_fs:g} fs. "
+                f"{trajectory.name!r} has a frame every {trajectory.dt_fs:g} fs, the model one every {self.dt_fs:g} fs. "
                 "Store frames at that spacing or a whole fraction of it, or train on this trajectory."
             )
         return stride
@@ -79,9 +107,10 @@ class Run:
         record = {
             "settings": dataclasses.asdict(self.settings),
             "dt_fs": self.dt_fs,
-            "stride_frames": self.split.train.shape.stride_frames if self.split else 1,
+            "stride_frames": self.stride_frames,
             **{key: getattr(molecule, key) for key in ("atomic_numbers", "masses", "bonds", "reference")},
             "history": self.history,
+            "finished": self.finished,
         }
         self.folder = save_model(folder, kind=KIND, record=record, weights=self.model.state_dict())
         return self.folder
@@ -95,25 +124,65 @@ class Run:
         """
         record = load_record(folder, kind=KIND)
         try:
-            settings, molecule = STISettings(**record["settings"]), _molecule(record)
-            dt_fs = float(record["dt_fs"])
+            settings, molecule = _settings(record), _molecule(record)
+            _must_be_affordable(settings, molecule, weights_bytes(folder))
             model = STITransformer(settings, molecule)
-        except (KeyError, TypeError, ValueError, IndexError, AsteroidError) as error:
+            run = cls(
+                model.eval(),
+                float(record["dt_fs"]),
+                history=[dict(entry) for entry in record["history"]],
+                folder=Path(folder),
+                finished=bool(record["finished"]),
+                stride_frames=int(record["stride_frames"]),
+            )
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AsteroidError) as error:
             raise CorruptModel(
-                f"{folder} holds settings that make no model ({error}). Copy the folder again or train again."
+                f"{folder} holds settings that make no model ({error!r}). Copy the folder again or train again."
             ) from error
         load_weights(folder, model)
-        return cls(model.eval(), dt_fs, history=record.get("history", []), folder=Path(folder))
+        _must_point_at_atoms(model, folder)
+        return run
+
+
+def _settings(record: dict[str, Any]) -> STISettings:
+    """Return the settings of a record, each of the type and a size that real ones have."""
+    given = dict(record["settings"])
+    for name, usual in vars(STISettings()).items():
+        value = given.get(name, usual)
+        right_type = type(value) is type(usual) or (type(usual) is float and type(value) is int)
+        if not right_type or (isinstance(value, int | float) and not abs(value) <= LARGEST):
+            raise InvalidSettings(f"{name} is {value!r}, the usual {usual!r}, the largest {LARGEST}")
+    return STISettings(**given)
+
+
+def _must_be_affordable(settings: STISettings, molecule: Molecule, n_bytes: int) -> None:
+    """Refuse settings whose weights would not fit into the file of weights, before memory is asked for."""
+    n_atoms = molecule.n_atoms
+    groups = n_atoms if settings.atom_identity else len(np.unique(molecule.atomic_numbers))
+    features = settings.seen_frames * min(n_atoms, MOST_NEIGHBOURS) * 3
+    targets = settings.horizon * 3
+    layers = settings.encoder_layers + settings.decoder_layers
+    values = settings.width * (groups * features + targets + settings.registers + layers * settings.width)
+    values += groups * features * targets * (settings.skip == "ridge") + settings.horizon * n_atoms
+    if n_atoms > LARGEST or 4 * values > n_bytes:
+        raise InvalidSettings(f"{n_atoms} atoms need at least {values} weights, which {n_bytes} bytes cannot hold")
+
+
+def _must_point_at_atoms(model: STITransformer, folder: str | Path) -> None:
+    """Refuse weights whose tables name atoms, or groups of atoms, that are not there."""
+    n_groups = len(model.environment.mean)
+    for name, table in model.state_dict().items():
+        limit = n_groups if name.endswith("group") else model.molecule.n_atoms
+        if table.dtype == torch.int64 and not ((table >= 0) & (table < limit)).all():
+            raise CorruptModel(f"{folder} holds weights whose {name} names no atom. Copy the folder or train again.")
 
 
 def _molecule(record: dict[str, Any]) -> Molecule:
     """Return the molecule of a record, held to the same rules as a trajectory's."""
     reference = np.asarray(record["reference"], dtype=float)
+    bonds = np.asarray(record["bonds"], dtype=np.int64).reshape(-1, 2)
+    masses = np.asarray(record["masses"])
     checked = Trajectory(
-        reference[None],
-        np.asarray(record["atomic_numbers"]),
-        float(record["dt_fs"]),
-        masses=np.asarray(record["masses"]),
-        bonds=np.asarray(record["bonds"], dtype=np.int64).reshape(-1, 2),
+        reference[None], np.asarray(record["atomic_numbers"]), float(record["dt_fs"]), masses=masses, bonds=bonds
     )
-    return Molecule(checked.atomic_numbers, checked.masses, checked.bonds, reference)
+    return Molecule(checked.atomic_numbers, checked.masses, bonds, reference)

@@ -1,0 +1,91 @@
+"""How a model is trained, on which device, and in which precision."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from lightning.fabric import Fabric
+
+from asteroid_nb.errors import InvalidSettings
+
+#: What each number may be: at least the first, below the second.
+RANGES = {
+    **dict.fromkeys(("batch_size", "patience", "n_devices", "n_nodes"), (1, math.inf)),
+    **dict.fromkeys(("n_epochs", "seed", "learning_rate", "weight_decay", "clip_norm"), (0, math.inf)),
+    **dict.fromkeys(("warmup_share", "ema_decay"), (0, 1)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How a model is trained.
+
+    Args:
+        n_epochs: passes over the training windows.
+        batch_size: windows per step and process.
+        learning_rate: at its highest, after ``warmup_share`` of all steps; it then falls along a cosine.
+        weight_decay: of AdamW.
+        clip_norm: gradients longer than this are shortened to it.
+        ema_decay: of the moving average of the weights, which is what is validated and kept.
+        patience: epochs without a better validation before training stops; None never stops early.
+        seed: of weights, order and augmentation.
+        device: "auto", "cpu", "cuda", "mps".
+        precision: "auto" is bf16-mixed on a GPU that computes in bfloat16 and 32-true elsewhere.
+        n_devices: processes on this node, under Fabric's own launcher or ``torchrun``.
+        n_nodes: machines.
+
+    Raises:
+        InvalidSettings: a number outside its range.
+    """
+
+    n_epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup_share: float = 0.05
+    clip_norm: float = 1.0
+    ema_decay: float = 0.995
+    patience: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    n_devices: int = 1
+    n_nodes: int = 1
+
+    def __post_init__(self) -> None:
+        for name, (least, below) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value < below:
+                raise InvalidSettings(f"{name} was {value!r}; it must be at least {least} and below {below}.")
+
+
+def make_fabric(settings: FitSettings) -> Fabric:
+    """Return a launched Fabric for the device and precision asked for.
+
+    Raises:
+        InvalidSettings: a device that is not there.
+    """
+    device, precision = device_and_precision(settings)
+    fabric = Fabric(
+        accelerator=device,
+        devices=settings.n_devices,
+        num_nodes=settings.n_nodes,
+        precision=precision,  # type: ignore[arg-type]  # a word of a long list
+    )
+    fabric.launch()
+    return fabric
+
+
+def device_and_precision(settings: FitSettings) -> tuple[str, str]:
+    """Return what "auto" stands for on this machine; bfloat16 only where the GPU computes in it and not around it."""
+    has_cuda = torch.cuda.is_available()
+    device = ("cuda" if has_cuda else "cpu") if settings.device == "auto" else settings.device
+    there = {"cpu": True, "cuda": has_cuda, "mps": torch.backends.mps.is_available()}
+    if not there.get(device, False):
+        choices = ", ".join(repr(name) for name in ("auto", *there) if there.get(name, True))
+        raise InvalidSettings(f"device was {device!r}, which is not on this machine; choose one of {choices}.")
+    halved = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    precision = ("bf16-mixed" if halved else "32-true") if settings.precision == "auto" else settings.precision
+    return device, precision
