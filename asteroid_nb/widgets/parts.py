@@ -46,6 +46,17 @@ class ErrorLine(HTML):
         )
 
 
+def hear_while_busy(widget: Widget) -> None:
+    """Let a widget's callbacks run while a cell runs, as far as browser and kernel can.
+
+    JupyterLab sends events to a thread beside the running cell. ipykernel 7.4 brings them back to the shell that wrote
+    to the widget last, where they wait for the cell's end: a Stop button would never stop anything.
+    """
+    comm: Any = widget.comm
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda data, addressed_to: addressed_to
+
+
 def close_tree(widget: Widget) -> None:
     """Close a widget with all that hangs on it; ipywidgets alone closes only the outermost."""
     for part in list(_parts(widget, seen=set())):

@@ -11,7 +11,7 @@ from ipywidgets import HTML, Button, HBox, Layout, VBox
 
 from asteroid_nb.views.style import finish
 from asteroid_nb.views.training import LOOKS
-from asteroid_nb.widgets.parts import ErrorLine, escaped
+from asteroid_nb.widgets.parts import ErrorLine, escaped, hear_while_busy
 
 #: Between two drawings: more often the browser falls behind and the training waits for it.
 DRAW_EVERY_S = 0.5
@@ -36,6 +36,7 @@ class TrainingView(VBox):
         self.status = HTML("Not started.", layout=Layout(flex="1 1 auto"))
         self.stop_button = Button(description="Stop", icon="stop", tooltip="End after this step, keep what is learnt")
         self.errors = ErrorLine()
+        hear_while_busy(self.stop_button)
         self.stop_button.on_click(self.errors.guard(self._stop))
         super().__init__([HBox([self.stop_button, self.status]), self.figure, self.errors])
 

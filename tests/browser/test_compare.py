@@ -1,0 +1,174 @@
+"""What a reader sees of `compare` in JupyterLab and Chromium."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser.lab import NotebookPage, blank, run_notebook, write_notebook
+
+pytestmark = pytest.mark.browser
+
+#: One refinement pass less, and screenshots are the same bit by bit.
+SAME_EVERY_TIME = "stage={'sampleLevel': -1}"
+
+SIDE_BY_SIDE = [
+    "import numpy as np\n"
+    "from vibrating import vibrating_ethanol\n"
+    "from asteroid_nb.widgets.compare import compare\n"
+    "reference = vibrating_ethanol(amplitude_ang=0.15, name='reference <script>alert(1)</script>')\n"
+    "drift = np.maximum(0, np.arange(48) - 15)[:, None, None] * [0.02, 0.0, 0.0] * np.eye(9)[4][:, None]\n"
+    "forecast = reference.replace(positions=reference.positions + drift, name='forecast')",
+    f"panel = compare(reference, forecast, history=16, colour='error', {SAME_EVERY_TIME})\npanel",
+]
+
+#: Index of the oxygen-free hydrogen that drifts away in the forecast.
+DRIFTING = 4
+
+
+def opened(page, lab, folder: Path, cells: list[str]) -> NotebookPage:
+    notebook = run_notebook(page, lab, write_notebook(folder / "shown.ipynb", cells))
+    assert notebook.cell_errors() == []
+    return notebook
+
+
+@pytest.fixture
+def notebook(page, lab, tmp_path) -> NotebookPage:
+    shown = opened(page, lab, tmp_path, SIDE_BY_SIDE)
+    shown.drawn(2)
+    return shown
+
+
+def frames(notebook: NotebookPage) -> list[int]:
+    return notebook.ask("[view.frame for view in panel.views]")
+
+
+def move_to(notebook: NotebookPage, frame: int) -> None:
+    notebook.ask(f"setattr(panel, 'frame', {frame})")
+    notebook.settle(lambda: frames(notebook) == [frame, frame])
+
+
+def press_right(notebook: NotebookPage, times: int) -> None:
+    handle = notebook.page.locator(".anb-time .noUi-handle")
+    handle.focus()
+    for _ in range(times):
+        handle.press("ArrowRight")
+
+
+def test_both_panes_are_drawn_in_a_software_renderer(notebook):
+    renderer = notebook.page.evaluate(
+        "() => { const gl = document.createElement('canvas').getContext('webgl2');"
+        " return gl.getParameter(gl.getExtension('WEBGL_debug_renderer_info').UNMASKED_RENDERER_WEBGL); }"
+    )
+    assert "SwiftShader" in renderer
+    assert notebook.ask("[view.n_components for view in panel.views]") == [1, 1]
+    assert not any(blank(picture) for picture in notebook.pictures())
+    assert notebook.complaints == []
+
+
+def test_during_the_history_all_panes_look_alike_but_for_their_colours(page, lab, tmp_path):
+    cells = [SIDE_BY_SIDE[0], f"panel = compare(reference, forecast, history=16, {SAME_EVERY_TIME})\npanel"]
+    notebook = opened(page, lab, tmp_path, cells)
+    notebook.drawn(2)
+    left, right = notebook.pictures()
+    assert not blank(left) and np.array_equal(left, right)
+    move_to(notebook, 47)
+    left, right = notebook.pictures()
+    assert not np.array_equal(left, right)
+
+
+def test_the_slider_moves_every_pane(notebook):
+    before = notebook.pictures()
+    press_right(notebook, 10)
+    notebook.settle(lambda: frames(notebook) == [25, 25])
+    assert notebook.page.locator(".anb-time .widget-readout").inner_text() == "+5 fs"
+    for old, new in zip(before, notebook.pictures(), strict=True):
+        assert not blank(new) and not np.array_equal(old, new)
+
+
+def test_the_slider_moves_the_panes_while_the_kernel_is_frozen(notebook):
+    before, kernel = notebook.pictures(), notebook.ask("__import__('os').getpid()")
+    os.kill(kernel, signal.SIGSTOP)
+    try:
+        press_right(notebook, 10)
+        after = notebook.pictures()
+    finally:
+        os.kill(kernel, signal.SIGCONT)
+    assert all(not np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def test_play_plays(notebook):
+    notebook.page.locator(".widget-play button").first.click()
+    notebook.settle(lambda: frames(notebook)[0] > 18)
+    notebook.page.locator(".widget-play button").first.click()
+
+
+def test_turning_one_pane_turns_the_other(page, lab, tmp_path):
+    cells = [SIDE_BY_SIDE[0], f"panel = compare(reference, reference, {SAME_EVERY_TIME})\npanel"]
+    notebook = opened(page, lab, tmp_path, cells)
+    notebook.drawn(2)
+    before = notebook.pictures()
+    assert np.array_equal(*before)
+    for pane, wheel in ((0, 0), (1, 240)):
+        notebook.drag(pane, 90, 40, wheel=wheel)
+        after = notebook.pictures()
+        assert not np.array_equal(before[0], after[0])
+        assert np.array_equal(*after), f"{(after[0] != after[1]).any(-1).sum()} pixels differ"
+        before = after
+
+
+def test_the_atom_that_drifts_away_gets_the_last_colour(notebook):
+    def reddish(picture: np.ndarray) -> int:
+        red, green, blue = picture[..., 0], picture[..., 1], picture[..., 2]
+        return int(((red > 90) & (red > 2 * green) & (red > 1.3 * blue)).sum())
+
+    assert reddish(notebook.pictures()[1]) == 0
+    move_to(notebook, 47)
+    assert reddish(notebook.pictures()[1]) > 100
+    errors = f"[panel.views[1].anb_errors[47 * 9 + atom] for atom in ({DRIFTING}, 0)]"
+    assert notebook.ask(errors) == [255, 0]
+
+
+def test_moving_leaves_the_archive_alone(notebook):
+    archive = notebook.ask("[len(view._ngl_msg_archive) for view in panel.views]")
+    for frame in range(20, 40):
+        notebook.ask(f"setattr(panel, 'frame', {frame})")
+    notebook.settle(lambda: frames(notebook) == [39, 39])
+    assert notebook.ask("[len(view._ngl_msg_archive) for view in panel.views]") == archive
+
+
+def test_names_are_text(notebook):
+    shown = notebook.page.locator(".widget-html-content").all_inner_texts()
+    assert any("<script>alert(1)</script>" in text for text in shown)
+
+
+def test_a_second_view_of_the_panel_draws_itself(notebook):
+    notebook.add_cell_and_run("panel")
+    notebook.drawn(4)
+    assert not any(blank(picture) for picture in notebook.pictures())
+    assert notebook.complaints == []
+
+
+def test_running_the_cell_again_and_again_loses_no_picture(notebook):
+    for _ in range(20):
+        notebook.run_cell(1)
+    notebook.drawn(2)
+    assert not any(blank(picture) for picture in notebook.pictures())
+    assert notebook.complaints == []
+    living = "__import__('ipywidgets').widgets.widget._instances.values()"
+    assert notebook.ask(f"sum(type(widget).__name__ == 'Scene' for widget in {living})") == 2
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_the_panel_fits_the_page_and_the_theme(notebook, width, theme):
+    notebook.page.set_viewport_size({"width": width, "height": 900})
+    notebook.theme(f"JupyterLab {theme}")
+    move_to(notebook, 40)
+    notebook.screenshot(f"compare-{width}-{theme}")
+    left, right = notebook.pictures()
+    assert left.shape == right.shape and left.shape[1] > width / 5
+    assert (left[2, 2] < 60).all() if theme == "Dark" else (left[2, 2] > 240).all()
