@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
 from asteroid_nb.forecast.settings import STISettings
 
+KeysValues = tuple[Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class Biases:
@@ -27,8 +29,9 @@ class Biases:
 class Cache:
     """Keys and values a decoder layer has seen: over time, and of the encoder's memory."""
 
-    temporal: tuple[Tensor, Tensor] | None = None
-    memory: tuple[Tensor, Tensor] | None = None
+    temporal: KeysValues | None = None
+    local: KeysValues | None = None
+    memory: KeysValues | None = None
 
 
 @dataclass
@@ -96,22 +99,26 @@ class SpatialAttention(nn.Module):
         gated = settings.fusion == "gated" and settings.spatial == "local+global"
         self.gate = nn.Linear(settings.width, settings.width) if gated else None
 
-    def forward(self, x: Tensor, biases: Biases) -> Tensor:
+    def forward(self, x: Tensor, biases: Biases, cache: Cache | None = None) -> Tensor:
         if self.gate is not None and self.local is not None and self.wide is not None:
             normed = self.norms[0](x)
             share = torch.sigmoid(self.gate(normed))
-            near, wide = self._near(self.local, normed, biases), self.wide(normed, bias=biases.wide)
+            near, wide = self._near(self.local, normed, biases, cache), self.wide(normed, bias=biases.wide)
             return x + share * near + (1 - share) * wide
         if self.local is not None:
-            x = x + self._near(self.local, self.norms[0](x), biases)
+            x = x + self._near(self.local, self.norms[0](x), biases, cache)
         if self.wide is not None:
             x = x + self.wide(self.norms[1](x), bias=biases.wide)
         return x
 
-    def _near(self, local: Attention, normed: Tensor, biases: Biases) -> Tensor:
-        if self.variable:
-            return local(normed.transpose(1, 2), bias=biases.temporal).transpose(1, 2)
-        return local(normed, bias=biases.local)
+    def _near(self, local: Attention, normed: Tensor, biases: Biases, cache: Cache | None) -> Tensor:
+        if not self.variable:
+            return local(normed, bias=biases.local)
+        over_time = normed.transpose(1, 2)
+        projected = local.project(over_time)
+        if cache is not None:
+            projected = cache.local = joined(cache.local, projected)
+        return local(over_time, projected=projected, bias=biases.temporal).transpose(1, 2)
 
 
 class EncoderLayer(nn.Module):
@@ -149,18 +156,21 @@ class DecoderLayer(nn.Module):
             memory: [windows, nodes, keys, width], what each node may read of the encoder.
         """
         over_time = self.norms[0](x).transpose(1, 2)
-        keys, values = self.temporal.project(over_time)
+        projected = self.temporal.project(over_time)
         if cache is not None:
-            if cache.temporal is not None:
-                keys, values = torch.cat([cache.temporal[0], keys], -2), torch.cat([cache.temporal[1], values], -2)
-            cache.temporal = keys, values
-        x = x + self.temporal(over_time, projected=(keys, values), bias=biases.temporal).transpose(1, 2)
-        x = self.spatial(x, biases)
+            projected = cache.temporal = joined(cache.temporal, projected)
+        x = x + self.temporal(over_time, projected=projected, bias=biases.temporal).transpose(1, 2)
+        x = self.spatial(x, biases, cache)
         read = cache.memory if cache is not None and cache.memory is not None else self.transformation.project(memory)
         if cache is not None:
             cache.memory = read
         x = x + self.transformation(self.norms[1](x).transpose(1, 2), projected=read).transpose(1, 2)
         return x + self.feed_forward(x)
+
+
+def joined(past: KeysValues | None, new: KeysValues) -> KeysValues:
+    """Return keys and values, those of earlier times first."""
+    return new if past is None else (torch.cat([past[0], new[0]], dim=-2), torch.cat([past[1], new[1]], dim=-2))
 
 
 def causal(n_queries: int, n_keys: int, device: torch.device) -> Tensor:
