@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +24,8 @@ from asteroid_nb.files import replacing
 
 SETTINGS_FILE, WEIGHTS_FILE = "settings.json", "weights.safetensors"
 
-#: What torch.load raises for files that are empty, cut off, no checkpoint at all, or would run code.
-FOREIGN = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError, RuntimeError)
+#: What torch.load raises for files that are cut off, no checkpoint of ours, or would run code.
+FOREIGN = (pickle.UnpicklingError, zipfile.BadZipFile, struct.error, AssertionError, EOFError, OSError, RuntimeError)
 FOREIGN += (AttributeError, LookupError, TypeError, ValueError)
 
 #: Changed whenever an older folder could no longer be understood.
@@ -49,6 +50,8 @@ def load_checkpoint(path: Path | None, *, settings: Mapping[str, Any]) -> dict[s
     if path is None or not path.is_file():
         raise CorruptModel(f"There is no checkpoint at {path}. Train without resume first, or name the run's folder.")
     try:
+        if not zipfile.is_zipfile(path):  # torch would read older formats too, with fewer safeguards
+            raise EOFError("no whole archive")
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved = dict(state["settings"])
     except FOREIGN as error:

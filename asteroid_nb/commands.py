@@ -17,7 +17,7 @@ from asteroid_nb.data.catalogue import load_named, names
 from asteroid_nb.data.readers import load, save, save_walkers
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import split
-from asteroid_nb.errors import InvalidSettings, MissingExtra, UnreadableFile
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, MissingExtra, UnreadableFile
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast.rollout import predict
 from asteroid_nb.forecast.run import Run
@@ -119,7 +119,9 @@ def open_data(options: argparse.Namespace) -> list[Trajectory]:
     else:
         path = first if len(options.data) == 1 else options.data
         found = load(path, top=options.top, dt_fs=options.dt_fs)
-    listed = [found] if isinstance(found, Trajectory) else list(found)
+    listed = [found] if isinstance(found, Trajectory) else [one for one in found if isinstance(one, Trajectory)]
+    if not listed:
+        raise InvalidTrajectory(f"{first} holds torsions, not positions. Choose a data set of trajectories.")
     return [trajectory[:: options.stride] for trajectory in listed] if options.stride > 1 else listed
 
 

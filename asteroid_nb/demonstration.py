@@ -1,4 +1,4 @@
-"""The demo: train on a bundled sample, measure against every rival, write table and figures, say how to look further."""
+"""The demo: train on a bundled sample, measure against every rival, write table and figures, say what comes next."""
 
 from __future__ import annotations
 
@@ -33,17 +33,15 @@ def run(name: str, *, folder: Path, fit_settings: FitSettings, resume: bool = Fa
     print(
         f"Data: {walkers[0].name}, {len(walkers)} walkers of {walkers[0].n_frames} frames every {walkers[0].dt_fs:g} fs"
     )
-    print(
-        f"Trained on walkers 1 to {len(walkers) - 2}, validated on {len(walkers) - 1}, tested on {len(walkers)}. Run: {folder}"
-    )
+    last = len(walkers)
+    print(f"Trained on walkers 1 to {last - 2}, validated on {last - 1}, tested on {last}. Run folder: {folder}")
     trained = train(walkers, fit_settings=fit_settings, folder=folder, resume=resume)
     if not trained.finished:
         print(f"Stopped. Go on with: asteroid-nb demo --out {folder} --resume")
         return trained
     judge(trained, folder=folder, networks=FitSettings(n_epochs=2, batch_size=64, seed=fit_settings.seed))
-    print(
-        f"\nIn {time.perf_counter() - began:.0f} s. Figures: {folder / 'figures'}. Now look at it move: make lab, notebook 01."
-    )
+    print(f"\nIn {time.perf_counter() - began:.0f} s. Figures: {folder / 'figures'}.")
+    print("Now look at it move: make lab, notebook 01_forecast.")
     return trained
 
 

@@ -35,7 +35,10 @@ class Task(Protocol):
     that a resumed training must share with the interrupted one.
     """
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """The module that is trained, in place."""
+        ...
 
     @property
     def n_steps(self) -> int:
@@ -121,7 +124,6 @@ class _Loop:
         optimiser = torch.optim.AdamW(
             task.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._learning_rate)
         self.average = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
         self.model, self.optimiser = self.fabric.setup(task.model, optimiser)
         self.average.to(self.fabric.device)
@@ -141,11 +143,13 @@ class _Loop:
             return False
         return len(losses) - 1 - losses.index(min(losses)) >= self.settings.patience
 
-    def _learning_rate(self, step: int) -> float:
-        """Return the share of the highest rate: a straight rise, then a cosine to zero."""
+    @property
+    def learning_rate(self) -> float:
+        """Return the rate of the next step: a straight rise, then a cosine to zero."""
         warmup = max(1, int(self.settings.warmup_share * self.n_steps))
-        done = min(1.0, max(0.0, (step - warmup) / max(1, self.n_steps - warmup)))
-        return min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * done)))
+        done = max(0.0, (self.step - warmup) / max(1, self.n_steps - warmup))
+        share = min((self.step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * done)))
+        return share * self.settings.learning_rate
 
     def run_epoch(self, watched: Observers, *, stop: Callable[[], bool]) -> bool:
         """Finish the epoch under way; return False when it was stopped in the middle (and saved there)."""
@@ -177,9 +181,10 @@ class _Loop:
         both: Any = self.fabric.all_reduce(torch.stack([losses["loss"].detach().float(), norm.float()]))
         loss, length = both.tolist()  # the one place where a step waits for the GPU
         self._must_be_finite(loss=loss, gradient=length)
+        for group in self.optimiser.optimizer.param_groups:
+            group["lr"] = self.learning_rate
         self.optimiser.step()
         self.optimiser.zero_grad()
-        self.schedule.step()
         self.average.update_parameters(self.model.module)
         self.step, self.step_in_epoch = self.step + 1, self.step_in_epoch + 1
         self.loss_sum += loss
@@ -241,7 +246,6 @@ class _Loop:
             "settings": self._identity,
             "model": self.task.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "average": self.average.state_dict(),
             "best": self.best,
             "counters": [self.epoch, self.step_in_epoch, self.step, self.loss_sum, self.seconds],
@@ -258,7 +262,6 @@ class _Loop:
                 raise ModelMismatch(f"{self.path} is of another model: {difference}. Resume with that, or start anew.")
             self.task.model.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
-            self.schedule.load_state_dict(state["schedule"])
             self.average.load_state_dict(state["average"])
             self.best = state["best"]
             self.epoch, self.step_in_epoch, self.step, self.loss_sum, self.seconds = state["counters"]

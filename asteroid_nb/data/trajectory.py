@@ -241,7 +241,7 @@ class StateTrajectory:
 
     def __getitem__(self, frames: slice) -> StateTrajectory:
         if not isinstance(frames, slice):
-            raise InvalidTrajectory(f"States are cut by a slice, found {type(frames).__name__}; `states` holds the array.")
+            raise InvalidTrajectory(f"States are cut by a slice, found {type(frames).__name__}. Use `states` itself.")
         step = frames.step or 1
         if step < 1:
             raise InvalidTrajectory(f"The step was {step}; time runs forward. Use a positive step.")

@@ -92,7 +92,7 @@ class Run:
         stride = round(self.dt_fs / trajectory.dt_fs)
         if stride < 1 or not np.isclose(stride * trajectory.dt_fs, self.dt_fs, rtol=1e-4):
             raise ModelMismatch(
-                f"{trajectory.name!r} has a frame every {trajectory.dt_fs:g} fs, the model one every {self.dt_fs:g} fs. "
+                f"{trajectory.name!r} has a frame every {trajectory.dt_fs:g} fs, the model every {self.dt_fs:g} fs. "
                 "Store frames at that spacing or a whole fraction of it, or train on this trajectory."
             )
         return stride

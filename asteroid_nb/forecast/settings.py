@@ -1,4 +1,4 @@
-"""What an STI-Transformer is made of and trained with: frozen settings, three presets, every ablation one change away."""
+"""What an STI-Transformer is made of and trained with: frozen settings, presets, every ablation one change away."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class STISettings:
         row_stride: an encoder token, and so a row of the delay matrix, every n frames; 1 is the literal reading.
         slot_frames: frames a decoder token predicts; 1 is the literal reading.
         state: "positions" leaves the velocities out.
-        frame: "local" atom frames (exact rotation), the "window" superposed as a whole on the training reference by its first
-            frame (approximate), or "none" (rotations are learnt from augmentation).
+        frame: "local" atom frames (exact rotation), the "window" superposed as a whole on the training reference by its
+            first frame (approximate), or "none" (rotations are learnt from augmentation).
         skip: the linear forecast that training starts from.
         spatial: which attention over atoms.
         fusion: of local and global.
@@ -37,8 +37,9 @@ class STISettings:
         attention: "softmax" or "continuous" (see `Attention`).
         sti: the delay-matrix head; without it the decoder corrects the linear forecast alone.
         conjugate: what Ψ must reconstruct the structure from, if anything.
-        decode: "autoregressive" slot by slot, or "parallel": all slots correct the STI forecast at once.
-        atom_identity: each atom has weights of its own (one molecule); without it atoms differ by element and bonds alone.
+        decode: "autoregressive" slot by slot, "parallel": all slots at once see what the STI forecast expects and
+            correct the linear one, or "none": the STI forecast itself is the result.
+        atom_identity: each atom has weights of its own (one molecule); else atoms differ by element and bonds alone.
     """
 
     history: int = 16
@@ -62,7 +63,7 @@ class STISettings:
     attention: Literal["softmax", "continuous"] = "softmax"
     sti: bool = True
     conjugate: Literal["none", "subset", "hide_first"] = "none"
-    decode: Literal["autoregressive", "parallel"] = "parallel"
+    decode: Literal["autoregressive", "parallel", "none"] = "parallel"
     atom_identity: bool = True
 
     def __post_init__(self) -> None:
@@ -75,6 +76,8 @@ class STISettings:
             raise InvalidSettings(f"slot_frames {self.slot_frames} must divide horizon {self.horizon}.")
         if self.width % self.heads:
             raise InvalidSettings(f"heads {self.heads} must divide width {self.width}.")
+        if self.decode == "none" and not self.sti:
+            raise InvalidSettings("decode='none' returns the STI forecast, but sti is False. Switch one of them on.")
         if self.skip == "constant_velocity" and self.seen_frames < 2:
             raise InvalidSettings(
                 "skip='constant_velocity' needs velocities: use delay_frames of 2 or more, or skip='none'."
@@ -124,7 +127,7 @@ class ObjectiveSettings:
         future_consistency: of FC,
         reconstruction: of Ψ's error.
         training: "self_supervised" drops the first two, the regime of STICM and its successors.
-        exchange: training windows are shown under the molecule's symmetries (equal atoms exchanged, mirrored; `Symmetries`).
+        exchange: training windows are shown under the molecule's symmetries: equal atoms exchanged, mirrored.
         reverse: half of them run backwards in time.
         rotate: the windows are turned at random; needed only where the model is not equivariant.
         teacher_forcing: share of decoder slots that see the true previous slot, at the start and at the end of training

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,16 @@ class ForecastTask:
         self.symmetries = Symmetries.of(self.model.molecule)
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed training must share with the interrupted one."""
+        return {
+            **asdict(self.model.settings),
+            **asdict(self.objective),
+            "dt_fs": self.train.dt_fs,
+            "n": len(self.train),
+        }
+
+    @property
     def n_steps(self) -> int:
         return max(1, len(self.train) // self.batch_size)
 
@@ -67,7 +77,7 @@ class ForecastTask:
         return window
 
     def variants(self, window: Window) -> Iterator[Window]:
-        """Yield the windows under each symmetry in turn (a few of many), half of them reversed: what the ridge map fits."""
+        """Yield the windows under a few symmetries in turn, also run backwards: what the ridge map is fitted on."""
         if not (self.objective.exchange or self.objective.reverse):
             yield window
             return
@@ -83,7 +93,7 @@ class ForecastTask:
         prediction = model(batch, teacher_forcing=forcing)
         terms = loss_terms(self.model, prediction, batch, forced=forcing >= 1.0 and self.model.autoregressive)
         weights = loss_weights(self.objective)
-        return terms | {"loss": sum(weights[name] * term for name, term in terms.items())}
+        return terms | {"loss": torch.stack([weights[name] * term for name, term in terms.items()]).sum()}
 
     def validate(self, model: nn.Module, *, device: torch.device) -> float:
         """Return the RMSE relative to the linear forecast's, averaged over lead times, of free-running forecasts."""
@@ -92,11 +102,11 @@ class ForecastTask:
             window = self.model.prepare(window)
             errors.append((model(window).forecast - window.truth).square().mean((2, 3)))
         by_lead = torch.cat(errors).mean(0).sqrt()
-        return float((by_lead / lead_scale(model.row_scale)).mean())
+        return float((by_lead / lead_scale(self.model.row_scale.to(by_lead))).mean())
 
 
 def lead_scale(scale: Tensor) -> Tensor:
-    """Return [horizon] Å: the typical error of the linear forecast at each lead time, so that near and far count alike."""
+    """Return [horizon] Å: the linear forecast's typical error at each lead time, so that near and far count alike."""
     return scale.square().mean(1).sqrt()
 
 
@@ -106,7 +116,7 @@ def loss_terms(model: STITransformer, prediction: Prediction, window: Window, *,
     near_far = lead_scale(model.row_scale)
     own = (lead_scale(model.slot_scale) if forced else near_far).view(-1, 1, 1)
     terms = {"decoder": ((prediction.forecast - window.truth) / own).square().mean()}
-    if prediction.matrix is None:
+    if prediction.matrix is None or prediction.sti_forecast is None:
         return terms
     columns = torch.cat([near_far[:1], near_far]).view(-1, 1, 1)
     matrix, averaged = prediction.matrix, model.sti_scale

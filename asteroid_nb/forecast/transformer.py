@@ -1,4 +1,4 @@
-"""The STI-Transformer: encoder over history frames, delay-matrix head, decoder over future slots, on top of a linear forecast."""
+"""The STI-Transformer: encoder over history frames, delay-matrix head, decoder over future slots, a linear start."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
         forecast: [windows, horizon, atoms, 3] Å, the decoder's.
         matrix: [windows, rows, columns, atoms, 3] Å, the predicted delay matrices; None without STI.
         sti_forecast: [windows, horizon, atoms, 3] Å, their anti-diagonal means; None without STI.
-        reconstruction: what Ψ makes of the delay matrices and what it should, [windows, rows, atoms, 3] Å; in training only.
+        reconstruction: in training, what Ψ makes of the delay matrices and what it should, [windows, rows, atoms, 3] Å.
     """
 
     forecast: Tensor
@@ -40,10 +40,13 @@ class Prediction(NamedTuple):
 class TokenEmbedding(nn.Module):
     """State, element, atom identity and time to tokens; registers are appended."""
 
+    atomic_numbers: Tensor
+    group: Tensor
+
     def __init__(self, settings: STISettings, molecule: Molecule, environment: Environment, n_times: int) -> None:
         super().__init__()
         n_features, width = environment.n_features, settings.width
-        self.register_buffer("atomic_numbers", torch.as_tensor(molecule.atomic_numbers), persistent=False)
+        self.register_buffer("atomic_numbers", torch.tensor(molecule.atomic_numbers), persistent=False)
         self.register_buffer("group", environment.group, persistent=False)
         self.weights = nn.Parameter(torch.randn(environment.n_groups, n_features, width) * n_features**-0.5)
         self.identity = nn.Parameter(torch.randn(environment.n_groups, width) * 0.1)
@@ -75,6 +78,12 @@ class STITransformer(nn.Module):
     """
 
     name = "STI-Transformer"
+    rows: Tensor
+    starts: Tensor
+    reference: Tensor
+    row_scale: Tensor
+    slot_scale: Tensor
+    sti_scale: Tensor
 
     def __init__(self, settings: STISettings, molecule: Molecule) -> None:
         super().__init__()
@@ -98,7 +107,7 @@ class STITransformer(nn.Module):
         self.register_buffer("row_scale", torch.ones(settings.horizon, molecule.n_atoms))
         self.register_buffer("slot_scale", torch.ones(settings.horizon, molecule.n_atoms))
         self.register_buffer("sti_scale", torch.ones(settings.horizon))
-        self.register_buffer("reference", torch.as_tensor(molecule.reference).float(), persistent=False)
+        self.register_buffer("reference", torch.tensor(molecule.reference).float(), persistent=False)
 
     @property
     def autoregressive(self) -> bool:
@@ -116,8 +125,9 @@ class STITransformer(nn.Module):
         """Return forecast, delay matrices and STI forecast where the window lies, from its history alone."""
         inside, back = placed(window.replace(future=None), self.settings.frame, self.reference)
         prediction = self(inside, cached=cached)
-        parts = (prediction.forecast, prediction.matrix, prediction.sti_forecast)
-        return Prediction(*(None if part is None else back(part) for part in parts))
+        if prediction.matrix is None or prediction.sti_forecast is None:
+            return Prediction(back(prediction.forecast))
+        return Prediction(back(prediction.forecast), back(prediction.matrix), back(prediction.sti_forecast))
 
     def forward(self, window: Window, *, teacher_forcing: float = 0.0, cached: bool = True) -> Prediction:
         """Return the prediction for a window already in the model's frame.
@@ -135,7 +145,10 @@ class STITransformer(nn.Module):
             if self.training and self.conjugate is not None:
                 reconstruction = self.conjugate(matrix, states.frames, self.embed_rows.who)
         readable = self._readable(memory)
-        if not self.autoregressive:
+        if self.settings.decode == "none":
+            assert sti_forecast is not None, "settings refuse decode='none' without STI"
+            forecast = sti_forecast
+        elif not self.autoregressive:
             forecast = self._decode_parallel(window, readable, skip_rows, sti_forecast)
         elif teacher_forcing >= 1.0:
             forecast = self._decode_teacher_forced(window, readable)
@@ -147,7 +160,8 @@ class STITransformer(nn.Module):
         """Return the encoder's memory; row t depends on frames up to t alone."""
         x = self.embed_rows(states.features)
         n_rows = x.shape[1]
-        biases = Biases(*self.encoder_bias(states.anchor), causal(n_rows, n_rows, x.device))
+        local, wide = self.encoder_bias(states.anchor)
+        biases = Biases(local, wide, causal(n_rows, n_rows, x.device))
         for layer in self.encoder:
             x = layer(x, biases)
         return x
@@ -168,10 +182,11 @@ class STITransformer(nn.Module):
     def _decode(
         self, states: State, readable: Tensor, *, first: int = 0, caches: Caches | None = None
     ) -> Float[Tensor, "windows slots frames atoms 3"]:
-        """Return what the decoder adds to each slot, in Å where the window lies; ``first`` numbers the first token given."""
+        """Return what the decoder adds to each slot, still unscaled; ``first`` numbers the first token given."""
         x = self.embed_slots(states.features, first)
         n_new = x.shape[1]
-        biases = Biases(*self.decoder_bias(states.anchor), causal(n_new, first + n_new, x.device))
+        local, wide = self.decoder_bias(states.anchor)
+        biases = Biases(local, wide, causal(n_new, first + n_new, x.device))
         for layer, cache in zip(self.decoder, caches.layers if caches else [None] * len(self.decoder), strict=True):
             x = layer(x, readable, biases, cache)
         components = self.slot_head(x[:, :, : self.molecule.n_atoms]).unflatten(-1, (self.settings.slot_frames, 3))
@@ -223,7 +238,7 @@ class STITransformer(nn.Module):
         return torch.where(forced, true, own)
 
     def linear_forecast(self, window: Window) -> Float[Tensor, "windows horizon atoms 3"]:
-        """Return what the decoder starts from, for a window in the model's frame: slot by slot from true frames, or at once."""
+        """Return what the decoder starts from in the model's frame: slot by slot from true frames, or at once."""
         if self.autoregressive:
             sequence = torch.cat([window.history, window.truth], dim=1)
             return self._slot_base(self.environment(sequence, self.starts[self.n_context :])).flatten(1, 2)
@@ -237,7 +252,7 @@ class STITransformer(nn.Module):
     def fit_linear(
         self, train: Windows, validation: Windows, vary: Callable[[Window], Iterable[Window]] = lambda window: [window]
     ) -> None:
-        """Fix scales, mean structure and the linear forecast in closed form on the training windows and their variants."""
+        """Fix scales, mean structure and the linear forecast in closed form on training windows and their variants."""
         some = self.prepare(train.subset(most=4096)[:])
         self.environment.fit(some.history, self.rows)
         self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
@@ -253,7 +268,7 @@ class STITransformer(nn.Module):
 
 def _zero_head(width: int, n_out: int) -> nn.Sequential:
     """Return a head that adds nothing at first, so that training never begins below the linear forecast."""
-    head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, n_out))
-    nn.init.zeros_(head[1].weight)
-    nn.init.zeros_(head[1].bias)
-    return head
+    last = nn.Linear(width, n_out)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.LayerNorm(width), last)

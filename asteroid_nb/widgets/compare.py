@@ -24,6 +24,9 @@ MOST_FRAMES = 1000
 MOST_PANES = 4
 PLAY_INTERVAL_MS = 80
 
+#: Where the colour bar ends at the latest, Å: an atom off by more than a bond is lost, however far it flew.
+LOST_ANG = 2.0
+
 FAINT = "color:var(--jp-ui-font-color2,#666)"
 
 #: Of the slider's track after the present.
@@ -53,7 +56,7 @@ def compare(
         history: leading frames that the forecaster was given; the last of them is the present, 0 fs.
         dt_fs: needed where an object carries no time of its own.
         colour: ``"error"`` colours each forecast's atoms by their distance from the reference at the same frame.
-        error_max_ang: the upper end of the colour bar.
+        error_max_ang: the upper end of the colour bar; else it holds nearly all errors, up to `LOST_ANG`.
         width: of the whole, as CSS.
         most_frames: longer trajectories are thinned, which a note under the player says.
         stage: see `asteroid_nb.views.scene.scene`.
@@ -215,7 +218,7 @@ def _errors(shown: Sequence[Trajectory], error_max_ang: float | None) -> tuple[l
     """Return [frames, atoms] Å for each pane, None for the reference, and the upper end of the colour bar."""
     reference = np.asarray(shown[0].positions, dtype=float)
     errors = [np.linalg.norm(pane.positions - reference, axis=-1) for pane in shown[1:]]
-    highest = error_max_ang or round_up(float(np.quantile(errors, 0.98)) if errors else 0.0)
+    highest = error_max_ang or min(LOST_ANG, round_up(float(np.quantile(errors, 0.98)) if errors else 0.0))
     return [None, *errors], highest
 
 
