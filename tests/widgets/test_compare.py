@@ -88,6 +88,11 @@ def test_error_colours_belong_to_forecasts_and_say_their_scale(reference):
     assert "0.5 Å" in words(panel)
 
 
+def test_a_forecast_that_flies_apart_does_not_stretch_the_colour_bar(reference):
+    panel = compare(reference, reference.replace(positions=reference.positions + [80.0, 0, 0]), colour="error")
+    assert "≥ 2 Å" in words(panel)
+
+
 def test_the_colour_bar_is_shared_by_all_forecasts(reference):
     panes = [reference.replace(positions=reference.positions + [shift, 0, 0]) for shift in (0.08, 0.2)]
     views = compare(reference, *panes, colour="error", error_max_ang=0.2).views
