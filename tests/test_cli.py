@@ -74,7 +74,7 @@ def test_a_setting_can_be_changed_by_name(data, tmp_path):
         (["train", "{data}", "--set", "decode=sideways"], "choose one of 'autoregressive', 'parallel', 'none'"),
         (["train", "{data}", "--set", "history=500"], "Shorten the history"),
         (["forecast", "no-run", "{data}"], "is not a model folder"),
-        (["forecast", "{run}", "{data}", "--start", "1000"], "Choose start"),
+        (["forecast", "{run}", "{data}", "--start", "1000"], "it does not fit into"),
         (["forecast", "{run}", "malonaldehyde"], "holds the species"),
         (["train", "{data}", "--resume", "--out", "{empty}"], "no checkpoint"),
     ],

@@ -80,7 +80,7 @@ class NetworkTask:
 
     @property
     def n_steps(self) -> int:
-        return max(1, len(self.train) // self.batch_size)
+        return -(-len(self.train) // self.batch_size)
 
     def prepare(self, window: Window) -> Window:
         return placed(window, "window", self.model.reference)[0]
