@@ -71,21 +71,26 @@ class ForecastTask:
             window = self.symmetries.applied(window, draw.integers(len(self.symmetries), size=len(window)))
         if self.model.settings.frame == "none" if wanted.rotate is None else wanted.rotate:
             window = window.rotated(random_rotations(len(window), draw).to(window.history))
-        if wanted.noise_ang:
-            noise = draw.normal(scale=wanted.noise_ang, size=tuple(window.history.shape))
-            window = window.replace(history=window.history + torch.as_tensor(noise).to(window.history))
-        return window
+        return self._shaken(window, draw)
+
+    def _shaken(self, window: Window, draw: np.random.Generator) -> Window:
+        """Add noise to what is seen, never to what is to be predicted."""
+        if not self.objective.noise_ang:
+            return window
+        noise = draw.normal(scale=self.objective.noise_ang, size=tuple(window.history.shape))
+        return window.replace(history=window.history + torch.as_tensor(noise).to(window.history))
 
     def variants(self, window: Window) -> Iterator[Window]:
         """Yield the windows under a few symmetries in turn, also run backwards: what the ridge map is fitted on."""
+        draw = np.random.default_rng(0)
         if not (self.objective.exchange or self.objective.reverse):
-            yield window
+            yield self._shaken(window, draw)
             return
         n_symmetries = len(self.symmetries) if self.objective.exchange else 1
         for number in range(min(n_symmetries, MOST_VARIANTS) * (2 if self.objective.reverse else 1)):
             backwards = np.full(len(window), self.objective.reverse and number % 2 == 1)
             chosen = np.full(len(window), number // (2 if self.objective.reverse else 1))
-            yield self.symmetries.applied(reversed_in_time(window, backwards), chosen)
+            yield self._shaken(self.symmetries.applied(reversed_in_time(window, backwards), chosen), draw)
 
     def loss(self, model: nn.Module, batch: Window, *, done: float) -> dict[str, Tensor]:
         first, last = self.objective.teacher_forcing
