@@ -53,7 +53,8 @@ def predict(run: Run, trajectory: Trajectory, *, starts: int | Sequence[int] = 0
 
 
 def _must_hold(trajectory: Trajectory, start: int, span_frames: int, what: str) -> None:
-    if not 0 <= start <= (last := trajectory.n_frames - span_frames):
+    last = trajectory.n_frames - span_frames
+    if not 0 <= start <= last:
         room = f"Choose a start between 0 and {last}." if last >= 0 else "Use a longer trajectory."
         raise TrajectoryTooShort(
             f"{what}, spans {span_frames}; from frame {start} it does not fit into {trajectory.n_frames}. {room}"
@@ -65,11 +66,11 @@ def rollout(
     run: Run, history: Float[Tensor, "windows history atoms 3"], *, n_blocks: int
 ) -> Float[Tensor, "windows frames atoms 3"]:
     """Return ``n_blocks`` horizons in Å after bare histories, each predicted from the end of what came before."""
-    length, path = history.shape[1], history
+    length, path = history.shape[1], history.double()  # far from the origin single precision would round every block
     for _ in range(n_blocks):
         window = Window.of(path[:, -length:], dt_fs=run.dt_fs)
-        path = torch.cat([path, window.place(run.forecast(window)).to(path)], dim=1)
-    return path[:, length:]
+        path = torch.cat([path, window.place(run.forecast(window))], dim=1)
+    return path[:, length:].to(history.dtype)
 
 
 def _as_trajectory(run: Run, source: Trajectory, path: Tensor, start: int) -> Trajectory:

@@ -50,11 +50,10 @@ class TestFolder:
         edit(folder, stride_frames=3, finished=False)
         again = Run.load(Run.load(folder).save(tmp_path / "copy"))
         assert again.stride_frames == 3 and not again.finished
-        for name in ("settings.json", "weights.safetensors"):
-            kept = [json.loads((place / name).read_text()) for place in (folder, again.folder)] if "json" in name else [
-                load_file(place / name)["row_scale"].tolist() for place in (folder, again.folder)
-            ]
-            assert kept[0] == kept[1]
+        first, second = ((place / "settings.json").read_text() for place in (folder, again.folder))
+        assert json.loads(first) == json.loads(second)
+        first, second = (load_file(place / "weights.safetensors") for place in (folder, again.folder))
+        assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
     def test_says_in_words_what_it_is(self, folder):
         text = (folder / "settings.json").read_text()
@@ -75,7 +74,6 @@ class TestFolder:
 
 DAMAGED_SETTINGS = {
     "negative width": ({"settings": {"width": -16}}, "width was -16"),
-    "width 0": ({"settings": {"width": 0, "heads": 1}}, "."),
     "heads 0": ({"settings": {"heads": 0}}, "ZeroDivisionError"),
     "row_stride 0": ({"settings": {"row_stride": 0}}, "."),
     "slot_frames 0": ({"settings": {"slot_frames": 0}}, "ZeroDivisionError"),
@@ -91,9 +89,9 @@ DAMAGED_SETTINGS = {
     "one species too few": ({"atomic_numbers": [6] * 8}, "8 atomic numbers|9"),
     "species of no element": ({"atomic_numbers": [600] * 9}, "600"),
     "masses in words": ({"masses": ["heavy"] * 9}, "heavy"),
-    "a mass of NaN": ({"masses": [float("nan")] * 9}, "nan|NaN|finite"),
+    "a mass of NaN": ({"masses": [float("nan")] * 9}, "positive numbers in amu"),
     "a mass of 10^400": ({"masses": [10**400] * 9}, "."),
-    "bonds to nowhere": ({"bonds": [[0, 77]]}, "77"),
+    "bonds to nowhere": ({"bonds": [[0, 77]]}, "indices of 9 atoms"),
     "bonds of three": ({"bonds": [[0, 1, 2]]}, "."),
     "an exploded reference": ({"reference": [[1e30 * atom, 0, 0] for atom in range(9)]}, "."),
     "no time": ({"dt_fs": 0}, "0"),
@@ -112,7 +110,9 @@ class TestDamagedSettings:
             (folder / "settings.json").write_text(json.dumps(record))
         else:
             edit(folder, **changes)
-        with pytest.raises(CorruptModel, match=f"(?s)holds settings that make no model .*({why}).*Copy the folder again"):
+        with pytest.raises(
+            CorruptModel, match=f"(?s)holds settings that make no model .*({why}).*Copy the folder again"
+        ):
             Run.load(folder)
 
     @pytest.mark.parametrize("missing", ["settings", "masses", "bonds", "reference", "dt_fs", "atomic_numbers"])
@@ -182,11 +182,15 @@ class TestDamagedWeights:
     def test_that_hold_nan_lack_a_tensor_or_have_one_too_many_are_refused(self, folder):
         name = "row_head.1.weight"
         good = load_file(folder / "weights.safetensors")[name]
-        for value, why in ((good * torch.nan, f"{name} holds NaN"), (good[:-1], f"{name} is "), (None, f"{name} is missi")):
+        for value, why in (
+            (good * torch.nan, f"{name} holds NaN"),
+            (good[:-1], f"{name} is "),
+            (None, f"{name} is missi"),
+        ):
             self.change(folder, **{name: value})
             with pytest.raises(CorruptModel, match=why):
                 Run.load(folder)
-        self.change(folder, **{name: good, "trapdoor": good})
+        self.change(folder, **{name: good, "trapdoor": good.clone()})
         with pytest.raises(CorruptModel, match="trapdoor belongs to no part"):
             Run.load(folder)
 
