@@ -9,7 +9,7 @@ needs := pyproject.toml constraints.txt .ci/install .ci/venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint types format hooks clean
+.PHONY: help demo lab test lint types format hooks picture clean
 
 help: ## what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -39,6 +39,9 @@ format: $(VENV)/.ready-dev ## let ruff put the code in order
 
 hooks: $(VENV)/.ready-dev ## check and strip before every commit
 	@$(BIN)/pre-commit install
+
+picture: $(VENV)/.ready-dev ## make the README's picture from the first notebook in a real browser
+	@$(BIN)/python tests/browser/picture.py
 
 clean: ## remove the environment and what tools left behind
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache

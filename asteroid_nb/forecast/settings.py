@@ -132,8 +132,9 @@ class ObjectiveSettings:
         rotate: the windows are turned at random; needed only where the model is not equivariant.
         teacher_forcing: share of decoder slots that see the true previous slot, at the start and at the end of training
             (scheduled sampling).
-        noise_ang: Gaussian noise added to the history in training, the ridge map's too. Chained blocks start from the model's
-            own errors: without noise they soon fly apart, with 0.01 Å they stay whole but the first frames lose precision.
+        noise_ang: Gaussian noise added to the history in training, the ridge map's too. Chained blocks start from the
+            model's own errors: without noise they soon fly apart, with 0.01 Å they stay whole but the first frames lose
+            precision.
     """
 
     decoder: float = 1.0
