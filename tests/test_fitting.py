@@ -323,22 +323,15 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(path, uninterrupted, monkey
 
 
 class TestDevices:
-    @pytest.mark.parametrize(
-        ("has_cuda", "has_bfloat16", "expected"),
-        [(False, False, ("cpu", "32-true")), (True, True, ("cuda", "bf16-mixed")), (True, False, ("cuda", "32-true"))],
-    )
-    def test_auto_takes_the_gpu_and_half_the_bits_where_it_has_them(
-        self, monkeypatch, has_cuda, has_bfloat16, expected
-    ):
+    @pytest.mark.parametrize(("has_cuda", "expected"), [(False, "cpu"), (True, "cuda")])
+    def test_auto_takes_the_gpu_where_there_is_one_and_never_few_digits(self, monkeypatch, has_cuda, expected):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bfloat16)
-        assert device_and_precision(FitSettings()) == expected
+        assert device_and_precision(FitSettings()) == (expected, "32-true")
 
     def test_what_is_asked_for_is_taken(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
         assert device_and_precision(FitSettings(device="cpu")) == ("cpu", "32-true")
-        assert device_and_precision(FitSettings(precision="32-true")) == ("cuda", "32-true")
+        assert device_and_precision(FitSettings(precision="bf16-mixed")) == ("cuda", "bf16-mixed")
 
     @pytest.mark.parametrize("device", ["cuda", "tpu"])
     def test_that_are_not_there_are_refused(self, monkeypatch, device):
@@ -361,8 +354,9 @@ class TestDevices:
         torch.testing.assert_close(resumed.model.weight, whole.model.weight, rtol=1e-6, atol=1e-7)
 
     @pytest.mark.gpu
-    def test_auto_trains_in_mixed_precision(self):
-        assert fit(Line(), FitSettings(n_epochs=2)).finished
+    @pytest.mark.parametrize("precision", ["auto", "bf16-mixed"])
+    def test_the_gpu_is_found_by_itself(self, precision):
+        assert fit(Line(), FitSettings(n_epochs=2, precision=precision)).finished
 
 
 @pytest.mark.parametrize(
