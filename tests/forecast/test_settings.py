@@ -14,6 +14,7 @@ AUTOREGRESSIVE = {"decode": "autoregressive"}
 ABLATIONS = [
     {},
     AUTOREGRESSIVE,
+    {"decode": "none"},
     {"sti": False},
     {"sti": False} | AUTOREGRESSIVE,
     {"spatial": "local"},
@@ -64,7 +65,7 @@ def test_every_ablation_predicts_and_learns(changes, training):
     loss.backward()
     gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
-    head = model.row_head if training == "self_supervised" else model.slot_head
+    head = model.row_head if training == "self_supervised" or changes == {"decode": "none"} else model.slot_head
     assert head[1].weight.grad.abs().max() > 0
 
 
@@ -85,6 +86,7 @@ def test_ablations_are_not_all_the_same_model():
         ({"delay_frames": 9}, "a token cannot see more"),
         ({"slot_frames": 3}, "must divide horizon 8"),
         ({"heads": 5}, "must divide width"),
+        ({"decode": "none", "sti": False}, "returns the STI forecast"),
         ({"skip": "constant_velocity", "state": "positions"}, "needs velocities"),
         ({"width": 16.0}, "must be a whole number"),
         ({"encoder_layers": -1}, "not negative"),

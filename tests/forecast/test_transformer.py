@@ -40,7 +40,13 @@ class TestNoFrame(ForecasterContract):
 class TestModes(ForecasterContract):
     @pytest.fixture(
         scope="class",
-        params=[AUTOREGRESSIVE, {"sti": False}, {"attention": "continuous"}, AUTOREGRESSIVE | {"frame": "window"}],
+        params=[
+            AUTOREGRESSIVE,
+            {"decode": "none"},
+            {"sti": False},
+            {"attention": "continuous"},
+            AUTOREGRESSIVE | {"frame": "window"},
+        ],
         ids=lambda changes: " ".join(map(str, changes.values())),
     )
     @classmethod
@@ -179,6 +185,7 @@ def test_the_delay_matrix_begins_each_row_with_the_observed_frame():
     assert prediction.matrix.shape == (4, len(model.rows), 9, 9, 3)
     assert_close(prediction.matrix[:, :, 0], window.history[:, model.rows], rtol=0, atol=1e-6)
     assert prediction.sti_forecast.shape == window.truth.shape
+    assert_close(small_model(decode="none").forecast(window), prediction.sti_forecast, rtol=0, atol=1e-4)
 
 
 # Symmetries.
