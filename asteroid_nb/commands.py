@@ -15,8 +15,8 @@ from pathlib import Path
 from asteroid_nb import demonstration
 from asteroid_nb.data.catalogue import load_named, names
 from asteroid_nb.data.readers import load, save, save_walkers
+from asteroid_nb.data.splits import split
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.windows import split
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, MissingExtra, UnreadableFile
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast.rollout import predict

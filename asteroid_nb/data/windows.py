@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from asteroid_nb.data.bonds import bonds_of
+from asteroid_nb.data.loading import made_ahead
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory, ModelMismatch, TrajectoryTooShort
 from asteroid_nb.shapes import Float, Int
@@ -128,6 +129,11 @@ class Window:
         """Return positions of this window's frame where the trajectory has them."""
         return positions.to(self.origin.dtype) + self.origin[:, None, None]
 
+    def pinned(self) -> Window:
+        """Return a copy in page-locked memory, from which a GPU copies without waiting."""
+        future = None if self.future is None else self.future.pin_memory()
+        return self.replace(history=self.history.pin_memory(), future=future, origin=self.origin.pin_memory())
+
     def to(self, device: torch.device | str) -> Window:
         future = None if self.future is None else self.future.to(device, non_blocking=True)
         return self.replace(
@@ -201,6 +207,15 @@ class Windows(torch.utils.data.Dataset):
         """Return one window in ``every``."""
         return self if every == 1 else Windows(self.trajectories, self.shape, starts=self.starts[::every])
 
+    @property
+    def device(self) -> torch.device:
+        """Return where the positions are, and windows are gathered."""
+        return self._positions[0].device
+
+    def copy(self) -> Windows:
+        """Return the same windows over the same positions, to be moved on their own."""
+        return Windows(self.trajectories, self.shape, starts=self.starts)
+
     def to(self, device: torch.device | str) -> Windows:
         """Move the positions to an accelerator if they fit there comfortably; else leave them and gather here."""
         if sum(p.numel() * p.element_size() for p in self._positions) <= RESIDENT_BYTES:
@@ -214,52 +229,13 @@ class Windows(torch.utils.data.Dataset):
         order = np.arange(len(self))
         if shuffle_seed is not None:
             order = np.random.default_rng(shuffle_seed).permutation(len(self))
-        for start in range(0, len(self), batch_size):
-            yield self.gather(order[start : start + batch_size]).to(device)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Windows that share no frame between their parts."""
-
-    train: Windows
-    validation: Windows
-    test: Windows
-
-
-def split(trajectories: Sequence[Trajectory] | Trajectory, shape: WindowShape) -> Split:
-    """Split by trajectory where there are three or more, else by blocks of time one window apart.
-
-    With several trajectories the last is the test set, the one before it validation, the rest training. A single one
-    (or two, block by block) gives its first 70 % to training, the next 15 % to validation and the last 15 % to the
-    test, with one whole window left out at each border, so that no window of one part overlaps a window of another.
-
-    Raises:
-        TrajectoryTooShort: a part would hold no window.
-    """
-    trajectories = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
-    if len(trajectories) >= 3:
-        parts = trajectories[:-2], trajectories[-2:-1], trajectories[-1:]
-        return Split(*(Windows(part, shape) for part in parts))
-    starts = [_block_starts(index, trajectory, shape) for index, trajectory in enumerate(trajectories)]
-    parts = [np.concatenate([blocks[part] for blocks in starts]) for part in range(3)]
-    return Split(*(Windows(trajectories, shape, starts=part) for part in parts))
-
-
-def _block_starts(index: int, trajectory: Trajectory, shape: WindowShape) -> list[np.ndarray]:
-    span, n_frames = shape.span_frames, trajectory.n_frames
-    borders = [0, int(0.7 * n_frames), int(0.85 * n_frames), n_frames]
-    blocks = []
-    for part, (first, end) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
-        first += span if part else 0
-        if end - first < span:
-            raise TrajectoryTooShort(
-                f"{shape} spans {span} frames; split in time, {trajectory.name!r} with {n_frames} frames leaves no "
-                f"window in part {part + 1} of 3. Use a longer trajectory, a shorter window, or three trajectories."
-            )
-        frames = np.arange(first, end - span + 1)
-        blocks.append(np.stack([np.full_like(frames, index), frames], axis=1))
-    return blocks
+        parts = (order[start : start + batch_size] for start in range(0, len(self), batch_size))
+        if torch.device(device).type == "cuda" and self.device.type == "cpu":
+            made = made_ahead(lambda chosen: self.gather(chosen).pinned(), parts)
+        else:
+            made = map(self.gather, parts)
+        for window in made:
+            yield window.to(device)
 
 
 def _all_starts(trajectories: Sequence[Trajectory], shape: WindowShape) -> Int[np.ndarray, "windows 2"]:

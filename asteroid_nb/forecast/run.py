@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from asteroid_nb.checkpoints import load_record, load_weights, save_model, weights_bytes
+from asteroid_nb.data.splits import Split
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.windows import Molecule, Split, Window, WindowShape
+from asteroid_nb.data.windows import Molecule, Window, WindowShape
 from asteroid_nb.errors import AsteroidError, CorruptModel, InvalidSettings, ModelMismatch
 from asteroid_nb.forecast.environment import MOST_NEIGHBOURS
 from asteroid_nb.forecast.settings import STISettings

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asteroid_nb.data.splits import split
 from asteroid_nb.data.symmetry import Symmetries, reversed_in_time
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.windows import Window, Windows, split
+from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
@@ -41,6 +42,7 @@ class ForecastTask:
 
     def __post_init__(self) -> None:
         self.symmetries = Symmetries.of(self.model.molecule)
+        self._resident: Windows | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -57,8 +59,10 @@ class ForecastTask:
         return max(1, len(self.train) // self.batch_size)
 
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Window]:
-        """Yield full batches of augmented windows in the model's frame."""
-        for number, window in enumerate(self.train.batches(self.batch_size, shuffle_seed=seed, device=device)):
+        """Yield full batches of augmented windows in the model's frame, gathered on the device that trains."""
+        if self._resident is None or self._resident.device != device:
+            self._resident = self.train if device.type == "cpu" else self.train.copy().to(device)
+        for number, window in enumerate(self._resident.batches(self.batch_size, shuffle_seed=seed, device=device)):
             if len(window) == self.batch_size or len(self.train) < self.batch_size:
                 yield self.model.prepare(self.augment(window, seed * 1_000_003 + number))
 

@@ -8,8 +8,9 @@ import torch
 from small_molecules import ethanol, rotations
 from torch.testing import assert_close
 
+from asteroid_nb.data.splits import split
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.windows import Window, Windows, WindowShape, split
+from asteroid_nb.data.windows import Window, Windows, WindowShape
 from asteroid_nb.errors import InvalidTrajectory, ModelMismatch, TrajectoryTooShort
 
 SHAPES = [WindowShape(history=4, horizon=3), WindowShape(history=3, horizon=5, stride_frames=4)]

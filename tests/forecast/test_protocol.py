@@ -10,8 +10,9 @@ import torch
 from contracts.small_models import SHAPE, held_out, small_settings, training, validating, walkers
 from torch.testing import assert_close
 
+from asteroid_nb.data.splits import Split, split
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.windows import Split, Windows, WindowShape, split
+from asteroid_nb.data.windows import Windows, WindowShape
 from asteroid_nb.evaluation import evaluate
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast import baselines, linear

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from trained import shaken_ethanol, tiny_run
 from vibrating import vibrating_ethanol
 
-from asteroid_nb.data.windows import split
+from asteroid_nb.data.splits import split
 from asteroid_nb.errors import CorruptModel, ModelMismatch
 from asteroid_nb.forecast.rollout import predict, window_at
 from asteroid_nb.forecast.run import Run
