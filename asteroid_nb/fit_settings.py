@@ -32,7 +32,7 @@ class FitSettings:
         patience: epochs without a better validation before training stops; None never stops early.
         seed: of weights, order and augmentation.
         device: "auto", "cpu", "cuda", "mps".
-        precision: "auto" is 32-true; "bf16-mixed" is for models that keep their geometry out of it.
+        precision: "auto" is bf16-mixed on a CUDA GPU (models keep their geometry out of it) and 32-true elsewhere.
         n_devices: processes on this node, under Fabric's own launcher or ``torchrun``.
         n_nodes: machines.
 
@@ -81,9 +81,9 @@ def make_fabric(settings: FitSettings) -> Fabric:
 
 
 def device_and_precision(settings: FitSettings) -> tuple[str, str]:
-    """Return what "auto" stands for on this machine.
+    """Return what "auto" stands for on this machine: a GPU with bfloat16 where there is one.
 
-    Never bfloat16: its three digits are 0.01 Å of a position, more than a good forecast errs.
+    Models must keep what is a position in full precision: three digits are 0.01 Å, more than a good forecast errs.
     """
     has_cuda = torch.cuda.is_available()
     device = ("cuda" if has_cuda else "cpu") if settings.device == "auto" else settings.device
@@ -91,5 +91,6 @@ def device_and_precision(settings: FitSettings) -> tuple[str, str]:
     if not there.get(device, False):
         choices = ", ".join(repr(name) for name in ("auto", *there) if there.get(name, True))
         raise InvalidSettings(f"device was {device!r}, which is not on this machine; choose one of {choices}.")
-    precision = "32-true" if settings.precision == "auto" else settings.precision
+    fitting = "bf16-mixed" if device == "cuda" else "32-true"
+    precision = fitting if settings.precision == "auto" else settings.precision
     return device, precision

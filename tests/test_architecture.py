@@ -31,7 +31,7 @@ CLOSED_DOORS = {
 }
 
 #: Rooms that training needs, which runs where only torch, Lightning, NumPy and e3nn are installed.
-TRAINING_ROOMS = WINGS | {"data", "fitting", "units", "errors", "files", "shapes"}
+TRAINING_ROOMS = WINGS | {"data", "fitting", "fit_settings", "units", "errors", "files", "shapes"}
 ABSENT_ON_A_GPU_MACHINE = {
     *(
         "anywidget",

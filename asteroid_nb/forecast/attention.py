@@ -18,8 +18,8 @@ class Attention(nn.Module):
     Args:
         width: of a token, over all heads.
         heads: how many.
-        mode: "softmax", or "continuous" for exp(QKᵀ/√d)V / n (STNN's form divided by the number of keys n, because the
-            unnormalised sum grows with it).
+        mode: "softmax", or "continuous" for exp(QKᵀ/√d)V / n (STNN's form divided by the number n of keys that are not
+            masked, because the unnormalised sum grows with it). The exponential has no bound.
     """
 
     def __init__(self, width: int, heads: int, *, mode: str = "softmax") -> None:
@@ -66,7 +66,10 @@ class Attention(nn.Module):
         scores = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
         if bias is not None:
             scores = scores + bias
-        return scores.softmax(-1) if self.mode == "softmax" else scores.exp() / scores.shape[-1]
+        if self.mode == "softmax":
+            return scores.softmax(-1)
+        n_keys = scores.shape[-1] if bias is None else (bias > -torch.inf).sum(-1, keepdim=True)
+        return scores.exp() / n_keys
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from asteroid_nb.data.bonds import bond_hops
 from asteroid_nb.data.windows import Molecule
-from asteroid_nb.forecast.frames import frame_atoms, into, local_frames
+from asteroid_nb.forecast.frames import frame_atoms, full_precision, into, local_frames
 from asteroid_nb.shapes import Float, Int
 
 #: Atoms whose motion one atom's token holds; beyond, attention carries it.
@@ -83,7 +83,8 @@ class Environment(nn.Module):
 
     def forward(self, sequence: Float[Tensor, "windows frames atoms 3"], times: Int[Tensor, " times"]) -> State:
         """Return the state at the given frames; each looks back ``seen_frames`` and never ahead."""
-        raw, frames, anchor, velocity = self.raw(sequence, times)
+        with full_precision(sequence):
+            raw, frames, anchor, velocity = self.raw(sequence, times)
         return State(((raw - self.mean[self.group]) / self.scale[self.group]).flatten(-3), frames, anchor, velocity)
 
     def raw(self, sequence: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -65,7 +65,13 @@ def into(frames: Float[Tensor, "*batch 3 3"], vectors: Float[Tensor, "*batch vec
 
 def out_of(frames: Float[Tensor, "*batch 3 3"], components: Float[Tensor, "*batch vectors 3"]) -> Tensor:
     """Undo `into`."""
-    return components @ frames
+    with full_precision(frames):
+        return components.to(frames.dtype) @ frames
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Return a context in which mixed precision pauses: bfloat16 rounds a position to 0.01 Å."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def random_rotations(count: int, draw: np.random.Generator) -> Float[Tensor, "count 3 3"]:

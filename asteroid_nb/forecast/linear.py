@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.forecast.environment import Environment, State
-from asteroid_nb.forecast.frames import into, out_of
+from asteroid_nb.forecast.frames import full_precision, into, out_of
 from asteroid_nb.shapes import Float
 
 #: Regularisation strengths tried on validation data, relative to unit-variance features.
@@ -77,9 +77,9 @@ class LinearSkip(nn.Module):
         """Return columns 0 (the frame itself) to ``horizon`` of the delay-matrix row at every time of the state."""
         anchor = state.anchor[:, :, None]
         if self.kind == "ridge":
-            components = (
-                torch.einsum("wtnf,nfh->wtnh", state.features, self.weights[self.group]) + self.offset[self.group]
-            )
+            with full_precision(anchor):
+                moved = torch.einsum("wtnf,nfh->wtnh", state.features, self.weights[self.group])
+            components = moved + self.offset[self.group]
             steps = out_of(state.frames, components.unflatten(-1, (self.horizon, 3))).movedim(2, 3)
         else:
             leads = torch.arange(1, self.horizon + 1, device=anchor.device).view(1, 1, -1, 1, 1)

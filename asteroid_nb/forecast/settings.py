@@ -68,6 +68,9 @@ class STISettings:
 
     def __post_init__(self) -> None:
         _check_choices(self)
+        for name in ("history", "horizon", "width", "heads", "delay_frames", "row_stride", "slot_frames"):
+            if getattr(self, name) < 1:
+                raise InvalidSettings(f"{name} was {getattr(self, name)}; it must be at least 1.")
         if not 1 <= self.seen_frames <= self.history:
             raise InvalidSettings(
                 f"delay_frames is {self.delay_frames}, history {self.history}: a token cannot see more than that."

@@ -47,12 +47,10 @@ class ForecastTask:
     @property
     def identity(self) -> dict[str, Any]:
         """Return what a resumed training must share with the interrupted one."""
-        return {
-            **asdict(self.model.settings),
-            **asdict(self.objective),
-            "dt_fs": self.train.dt_fs,
-            "n": len(self.train),
-        }
+        molecule = self.model.molecule
+        data = {"dt_fs": self.train.dt_fs, "n_windows": len(self.train), "masses": molecule.masses.tolist()}
+        reference = {"reference": molecule.reference.round(6).tolist()}
+        return {**asdict(self.model.settings), **asdict(self.objective), **data, **reference}
 
     @property
     def n_steps(self) -> int:
@@ -191,6 +189,6 @@ def train(
     watching = [Bar()] if observers is None else observers
     result = fit(task, fit_settings, checkpoint=checkpoint, resume=resume, observers=watching)
     run = Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
-    if folder is not None:
+    if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
         run.save(folder)
     return run
