@@ -10,7 +10,7 @@ from contracts.small_models import held_out, small_model, small_settings, traini
 from small_molecules import rotations
 from torch.testing import assert_close
 
-from asteroid_nb.data.windows import Windows
+from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast.baselines import ConstantVelocity, Copy
 from asteroid_nb.forecast.settings import ObjectiveSettings
@@ -67,6 +67,10 @@ class TestTrained(ForecasterContract):
         )
 
 
+def in_double(window: Window) -> Window:
+    return window.replace(history=window.history.double(), future=window.truth.double())
+
+
 # Causality: a row of the encoder, a delay-matrix row and a decoder slot know nothing of what comes after them.
 
 
@@ -101,6 +105,15 @@ def test_changing_a_frame_changes_no_earlier_row(changes):
                 assert (moved[model.rows == frame] > 1e-3).all()
 
 
+def test_the_first_history_frame_alone_decides_how_a_window_is_turned():
+    model, window = small_model(frame="window"), held_out()[:3]
+    history, future = window.history.clone(), torch.randn_like(window.truth)
+    history[:, 1:] = torch.randn_like(history[:, 1:])
+    before, after = model.prepare(window), model.prepare(window.replace(history=history, future=future))
+    assert_close(after.history[:, 0], before.history[:, 0], rtol=0, atol=0)
+    assert_close(torch.cdist(after.truth, after.history), torch.cdist(future, history), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("slot_frames", [1, 2, 4])
 @torch.no_grad()
 def test_a_slot_that_is_taught_sees_the_true_frames_before_it_and_none_after(slot_frames):
@@ -116,13 +129,16 @@ def test_a_slot_that_is_taught_sees_the_true_frames_before_it_and_none_after(slo
         assert (moved[next_slot : next_slot + slot_frames] > 1e-3).all()
 
 
-@pytest.mark.parametrize("changes", [{}, {"slot_frames": 1}, {"spatial": "local"}, {"local": "variable"}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"slot_frames": 1}, {"spatial": "local"}, {"local": "variable"}, {"attention": "continuous"}],
+    ids=str,
+)
 @torch.no_grad()
 def test_the_autoregressive_pass_is_the_taught_pass_on_its_own_output(changes):
-    model = small_model(decoder_layers=2, **AUTOREGRESSIVE | changes)
-    window = held_out()[:3]
+    model, window = small_model(decoder_layers=2, **AUTOREGRESSIVE | changes).double(), in_double(held_out()[:3])
     own = model(window.replace(future=None)).forecast
-    assert_close(model(window.replace(future=own), teacher_forcing=1.0).forecast, own, rtol=0, atol=1e-4)
+    assert_close(model(window.replace(future=own), teacher_forcing=1.0).forecast, own, rtol=0, atol=1e-9)
     assert (own - window.truth).abs().max() > 1e-2
 
 
@@ -133,9 +149,8 @@ def test_the_autoregressive_pass_is_the_taught_pass_on_its_own_output(changes):
 )
 @torch.no_grad()
 def test_the_cache_changes_nothing(changes):
-    model = small_model(decoder_layers=2, **AUTOREGRESSIVE | changes)
-    window = held_out()[:3]
-    assert_close(model.forecast(window, cached=True), model.forecast(window, cached=False), rtol=0, atol=1e-4)
+    model, window = small_model(decoder_layers=2, **AUTOREGRESSIVE | changes).double(), in_double(held_out()[:3])
+    assert_close(model.forecast(window, cached=True), model.forecast(window, cached=False), rtol=0, atol=1e-9)
 
 
 @torch.no_grad()
@@ -194,9 +209,7 @@ def test_the_delay_matrix_begins_each_row_with_the_observed_frame():
 @pytest.mark.parametrize("decode", ["parallel", "autoregressive"])
 @torch.no_grad()
 def test_in_double_precision_rotation_is_exact_to_the_ninth_digit(decode):
-    model = small_model(decode=decode).double()
-    window = held_out()[:5]
-    window = window.replace(history=window.history.double(), future=None)
+    model, window = small_model(decode=decode).double(), in_double(held_out()[:5])
     rotation = torch.as_tensor(rotations(5))
     turned = torch.einsum("wab,wtnb->wtna", rotation, model.forecast(window))
     assert_close(model.forecast(window.rotated(rotation)), turned, rtol=0, atol=1e-9)
