@@ -18,12 +18,14 @@ _VERBS = {
     "sample": "data.catalogue",
     "download": "data.catalogue",
     "simulate": "data.simulate",
+    "simulate_openmm": "data.openmm_engine",
     "train": "forecast.training",
     "Run": "forecast.run",
     "predict": "forecast.rollout",
     "attention": "forecast.rollout",
     "rivals": "forecast.baselines",
     "evaluate": "evaluation",
+    "rollout_quality": "rolling",
     "compare": "widgets.compare",
     "explore_attention": "widgets.explore",
     "TrainingView": "widgets.progress",
@@ -35,6 +37,7 @@ _VERBS = {
 
 if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds the two together
     from asteroid_nb.data.catalogue import download, sample
+    from asteroid_nb.data.openmm_engine import simulate_openmm
     from asteroid_nb.data.readers import load, save
     from asteroid_nb.data.simulate import simulate
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
@@ -43,6 +46,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.forecast.rollout import attention, predict
     from asteroid_nb.forecast.run import Run
     from asteroid_nb.forecast.training import train
+    from asteroid_nb.rolling import rollout_quality
     from asteroid_nb.views.attention import attention_map
     from asteroid_nb.views.horizon import error_heatmap, error_over_horizon, per_atom_bars
     from asteroid_nb.widgets.compare import compare
@@ -66,9 +70,11 @@ __all__ = [
     "per_atom_bars",
     "predict",
     "rivals",
+    "rollout_quality",
     "sample",
     "save",
     "simulate",
+    "simulate_openmm",
     "train",
 ]
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from asteroid_nb import __version__
 from asteroid_nb.data.catalogue import sample
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.evaluation import evaluate
@@ -29,7 +31,7 @@ from asteroid_nb.forecast.training import train
 
 #: What each variant changes: settings of the model, then of the objective.
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "as in the demo": ({}, {}),
+    "full model": ({}, {}),
     "no STI": ({"sti": False}, {}),
     "with conjugate Ψ": ({"conjugate": "subset"}, {}),
     "local attention only": ({"spatial": "local"}, {}),
@@ -84,7 +86,8 @@ def _one_thread() -> None:
 
 def _path(folder: Path, name: str, settings: FitSettings) -> Path:
     plain = "".join(letter if letter.isalnum() else "-" for letter in name)
-    return folder / "trainings" / f"{plain}-epochs{settings.n_epochs}-seed{settings.seed}.json"
+    chosen = repr(sorted(vars(settings).items())) + repr(VARIANTS[name]) + __version__
+    return folder / "trainings" / f"{plain}-seed{settings.seed}-{hashlib.sha256(chosen.encode()).hexdigest()[:8]}.json"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,11 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         return getattr(commands, options.command)(options) or 0
-    except AsteroidError as error:
+    except (AsteroidError, PermissionError, NotADirectoryError) as error:
         print(f"asteroid-nb {options.command}: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:
-        print(f"\nasteroid-nb {options.command}: interrupted; finished work was kept.", file=sys.stderr)
+        print(f"\nasteroid-nb {options.command}: interrupted; what was written before is whole.", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
@@ -58,9 +58,11 @@ def _data(command: argparse.ArgumentParser) -> None:
 def _fitting(command: argparse.ArgumentParser, *, n_epochs: int) -> None:
     command.add_argument("--epochs", type=int, default=n_epochs, help="passes over the training windows")
     command.add_argument("--batch-size", type=int, default=64, help="windows per step")
-    command.add_argument("--learning-rate", type=float, default=2e-3)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--learning-rate", type=float, default=2e-3, help="at its highest")
+    command.add_argument("--patience", type=int, help="stop after so many epochs without a better validation")
+    command.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
     command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    command.add_argument("--precision", default="auto", help="auto, 32-true or bf16-mixed")
     command.add_argument("--devices", type=int, default=1, help="processes on this machine")
     command.add_argument("--out", type=Path, help="run folder; a new one below runs/ when not given")
     command.add_argument("--resume", action="store_true", help="go on with the training in --out")
@@ -79,7 +81,8 @@ def _simulate(commands) -> None:
     command.add_argument("--walkers", type=int, default=4)
     command.add_argument("--frames", type=int, default=5000, help="stored frames per walker")
     command.add_argument("--dt-fs", type=float, default=1.0, help="between stored frames")
-    command.add_argument("--timestep-fs", type=float, default=0.5)
+    command.add_argument("--timestep-fs", type=float, default=0.5, help="of the integrator")
+    command.add_argument("--method", default="GFN2-xTB", help="of tblite: GFN2-xTB, GFN1-xTB or IPEA1-xTB")
     command.add_argument("--temperature", type=float, default=500.0, help="K")
     command.add_argument("--equilibration-fs", type=float, default=5000.0)
     command.add_argument("--ensemble", default="nve", choices=["nve", "langevin"])
@@ -88,7 +91,9 @@ def _simulate(commands) -> None:
 
 
 def _train(commands) -> None:
-    command = _command(commands, "train", "Train an STI-Transformer; the last trajectory is kept for testing.")
+    command = _command(
+        commands, "train", "Train an STI-Transformer; of three or more trajectories the last is for testing."
+    )
     _data(command)
     _fitting(command, n_epochs=8)
     command.add_argument("--preset", default="notebook", help="tiny, notebook or large")
@@ -101,6 +106,7 @@ def _forecast(commands) -> None:
     command = _command(commands, "forecast", "Forecast from a trained run and write the trajectory.")
     command.add_argument("run", type=Path, help="run folder")
     _data(command)
+    command.add_argument("--walker", type=int, default=-1, help="which of several trajectories, from 0; -1 is the last")
     command.add_argument("--start", type=int, default=0, help="stored frame at which the history begins")
     command.add_argument("--blocks", type=int, default=1, help="horizons chained")
     command.add_argument("--out", type=Path, default=Path("forecast.npz"), help="the ending names the format")
@@ -116,10 +122,11 @@ def _evaluate(commands) -> None:
 
 def _ablate(commands) -> None:
     command = _command(commands, "ablate", "Leave out one idea at a time, several seeds each, on the bundled sample.")
-    _fitting(command, n_epochs=2)
-    command.add_argument("--seeds", type=int, default=3)
-    command.add_argument("--variants", nargs="*", help="some of them; all when not given")
+    command.add_argument("--epochs", type=int, default=2, help="passes over the training windows")
+    command.add_argument("--seeds", type=int, default=3, help="trainings of each variant")
+    command.add_argument("--variants", nargs="*", metavar="NAME", help="some of them, such as 'no STI'; otherwise all")
     command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
+    command.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder that keeps what is finished")
 
 
 def _lab(commands) -> None:

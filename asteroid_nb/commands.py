@@ -24,10 +24,14 @@ from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import preset
 from asteroid_nb.forecast.training import train as train_model
 
+#: What a command returns when it was stopped, as for Ctrl-C everywhere.
+STOPPED = 130
 
-def demo(options: argparse.Namespace) -> None:
+
+def demo(options: argparse.Namespace) -> int:
     folder = options.out or new_folder("demo")
-    demonstration.run(options.sample, folder=folder, fit_settings=fit_settings(options), resume=options.resume)
+    run = demonstration.run(options.sample, folder=folder, fit_settings=fit_settings(options), resume=options.resume)
+    return 0 if run.finished else STOPPED
 
 
 def simulate(options: argparse.Namespace) -> None:
@@ -35,6 +39,7 @@ def simulate(options: argparse.Namespace) -> None:
 
     walkers = run_walkers(
         options.molecule,
+        method=options.method,
         temperature_K=options.temperature,
         n_walkers=options.walkers,
         n_frames=options.frames,
@@ -50,7 +55,7 @@ def simulate(options: argparse.Namespace) -> None:
     print(f"{len(walkers)} walkers of {walkers[0].n_frames} frames, every {walkers[0].dt_fs:g} fs: {path}")
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace) -> int:
     trajectories = open_data(options)
     folder = options.out or new_folder("train")
     print(f"Training on {trajectories[0].name!r}, {len(trajectories)} trajectories; the run goes to {folder}")
@@ -58,19 +63,20 @@ def train(options: argparse.Namespace) -> None:
     run = train_model(
         trajectories, settings=settings, fit_settings=fit_settings(options), folder=folder, resume=options.resume
     )
-    _say_next(run, folder, options)
-
-
-def _say_next(run: Run, folder: Path, options: argparse.Namespace) -> None:
     if not run.finished:
         print(f"Stopped. Go on with the same command, --out {folder} and --resume.")
-        return
-    again = " ".join([*options.data, *(["--top", options.top] if options.top else [])])
-    print(f"Done. Measure it with: asteroid-nb evaluate {folder} {again}")
+        return STOPPED
+    told = {"--top": options.top, "--dt-fs": options.dt_fs, "--stride": options.stride if options.stride > 1 else None}
+    again = [*options.data, *(f"{name} {value}" for name, value in told.items() if value is not None)]
+    print(f"Done. Measure it with: asteroid-nb evaluate {folder} {' '.join(again)}")
+    return 0
 
 
 def forecast(options: argparse.Namespace) -> None:
-    run, trajectory = Run.load(options.run), open_data(options)[-1]
+    run, trajectories = Run.load(options.run), open_data(options)
+    if not -len(trajectories) <= options.walker < len(trajectories):
+        raise InvalidSettings(f"--walker was {options.walker}; there are {len(trajectories)} trajectories, from 0.")
+    trajectory = trajectories[options.walker]
     path = save(predict(run, trajectory, starts=options.start, n_blocks=options.blocks), options.out)
     frames = run.settings.horizon * options.blocks
     print(f"{run.settings.history} frames of history and {frames} predicted ({frames * run.dt_fs:g} fs): {path}")
@@ -87,8 +93,8 @@ def ablate(options: argparse.Namespace) -> None:
     from asteroid_nb import ablation
 
     ablation.run(
-        folder=options.out or Path("runs") / "ablation",
-        fit_settings=fit_settings(options),
+        folder=options.out,
+        fit_settings=FitSettings(n_epochs=options.epochs),
         n_seeds=options.seeds,
         names=options.variants,
         processes=options.processes,
@@ -130,6 +136,8 @@ def fit_settings(options: argparse.Namespace) -> FitSettings:
         n_epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
+        patience=options.patience,
+        precision=options.precision,
         seed=options.seed,
         device=options.device,
         n_devices=options.devices,

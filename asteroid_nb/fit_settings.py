@@ -42,7 +42,7 @@ class FitSettings:
 
     n_epochs: int = 20
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warmup_share: float = 0.05
     clip_norm: float = 1.0

@@ -125,10 +125,14 @@ def distances(positions: np.ndarray, *, cell: np.ndarray | None = None) -> None:
     low, high = NEAREST_ANG
     if low <= nearest <= high:
         return
-    guess = "nm" if low <= nearest * 10 <= high else "bohr or another unit"
+    guess = "bohr or another unit: convert them to Å (nm × 10, bohr × 0.529177)"
+    if low <= nearest * 10 <= high:
+        guess = "nm: convert them to Å (nm × 10)"
+    elif low <= nearest / 10 <= high:
+        guess = "Å multiplied by 10 (were they Å already?): divide them by 10 (or, if they are bohr, × 0.529177)"
     raise UnitMismatch(
         f"Nearest neighbours are {nearest:.3g} apart (median); in Å they lie between {low:g} and {high:g}. "
-        f"The lengths look like {guess}: convert them to Å (nm × 10, bohr × 0.529177)."
+        f"The lengths look like {guess}."
     )
 
 

@@ -67,14 +67,15 @@ def reversed_in_time(window: Window, chosen: Bool[np.ndarray, " windows"]) -> Wi
 
 
 def _automorphisms(molecule: Molecule) -> list[Int[np.ndarray, " atoms"]]:
-    """Return the exchanges of atoms that keep elements and bonds, the identity first."""
+    """Return the exchanges of atoms that keep elements, masses and bonds, the identity first."""
     import networkx as nx
 
     graph = nx.Graph()
-    graph.add_nodes_from((atom, {"element": int(number)}) for atom, number in enumerate(molecule.atomic_numbers))
+    kinds = zip(molecule.atomic_numbers.tolist(), molecule.masses.round(2).tolist(), strict=True)
+    graph.add_nodes_from((atom, {"kind": kind}) for atom, kind in enumerate(kinds))
     graph.add_edges_from(molecule.bonds.tolist())
-    same_element = nx.algorithms.isomorphism.categorical_node_match("element", 0)
-    matcher = nx.algorithms.isomorphism.GraphMatcher(graph, graph, node_match=same_element)
+    same_kind = nx.algorithms.isomorphism.categorical_node_match("kind", 0)
+    matcher = nx.algorithms.isomorphism.GraphMatcher(graph, graph, node_match=same_kind)
     identity = np.arange(molecule.n_atoms)
     found = [
         np.array([mapping[atom] for atom in identity])

@@ -45,10 +45,10 @@ class Moments:
 
 
 def best_strength(
-    moments: Moments, error_of: Callable[[Tensor, Tensor], float], *, intercept: bool
+    moments: Moments, error_of: Callable[[Tensor, Tensor], float], *, intercept: bool, unit: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Return the solution whose error on validation data is the smallest over `STRENGTHS`."""
-    solutions = [moments.solve(strength, intercept=intercept) for strength in STRENGTHS]
+    """Return the solution whose error on validation data is the smallest over `STRENGTHS`, in units of the features."""
+    solutions = [moments.solve(unit * strength, intercept=intercept) for strength in STRENGTHS]
     return min(solutions, key=lambda solution: error_of(*solution))
 
 

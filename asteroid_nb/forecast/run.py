@@ -15,9 +15,10 @@ from torch import Tensor
 from asteroid_nb.checkpoints import load_record, load_weights, save_model, weights_bytes
 from asteroid_nb.data.splits import Split
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.data.windows import Molecule, Window, WindowShape
+from asteroid_nb.data.windows import Molecule, Window, Windows, WindowShape
 from asteroid_nb.errors import AsteroidError, CorruptModel, InvalidSettings, ModelMismatch
 from asteroid_nb.forecast.environment import MOST_NEIGHBOURS
+from asteroid_nb.forecast.fitted import Stretch, stretches
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.forecast.transformer import STITransformer
 
@@ -28,7 +29,7 @@ CHECKPOINT_FILE = "checkpoint.pt"
 LARGEST = 10_000
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A trained STI-Transformer.
 
@@ -40,6 +41,7 @@ class Run:
         folder: where it is kept.
         finished: False when training was stopped before its end.
         stride_frames: every how many stored frames of the training data it read.
+        fitted: the stretches of trajectories that training and validation used.
     """
 
     model: STITransformer
@@ -49,10 +51,28 @@ class Run:
     folder: Path | None = None
     finished: bool = True
     stride_frames: int = 1
+    fitted: list[Stretch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.split is not None:
             self.stride_frames = self.split.train.shape.stride_frames
+            self.fitted = stretches(self.split.train) + stretches(self.split.validation)
+
+    def must_not_have_seen(self, windows: Windows) -> None:
+        """Raise `ModelMismatch` if training or validation used frames of these windows."""
+        for stretch in stretches(windows):
+            if any(stretch.overlaps(known) for known in self.fitted):
+                raise ModelMismatch(
+                    f"Frames {stretch.first} to {stretch.last} of a test trajectory were used in training or "
+                    "validation: an error measured there says nothing. Test on another trajectory, or give the files "
+                    "in the order they were trained in."
+                )
+
+    def __repr__(self) -> str:
+        epochs = f"{len(self.history)} epochs" if self.history else "untrained"
+        best = min((record["validation_loss"] for record in self.history), default=float("nan"))
+        said = f", validation {best:.2f} × the linear forecast's error" if self.history else ""
+        return f"<Run of the {self.name}: {epochs}{said}>"
 
     @property
     def name(self) -> str:
@@ -112,6 +132,7 @@ class Run:
             **{key: getattr(molecule, key) for key in ("atomic_numbers", "masses", "bonds", "reference")},
             "history": self.history,
             "finished": self.finished,
+            "fitted": [list(stretch) for stretch in self.fitted],
         }
         self.folder = save_model(folder, kind=KIND, record=record, weights=self.model.state_dict())
         return self.folder
@@ -135,6 +156,7 @@ class Run:
                 folder=Path(folder),
                 finished=bool(record["finished"]),
                 stride_frames=int(record["stride_frames"]),
+                fitted=[Stretch(str(start), int(first), int(last)) for start, first, last in record["fitted"]],
             )
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AsteroidError) as error:
             raise CorruptModel(

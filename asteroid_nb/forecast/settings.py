@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from asteroid_nb.data.windows import WindowShape
 from asteroid_nb.errors import InvalidSettings
@@ -26,7 +28,7 @@ class STISettings:
         slot_frames: frames a decoder token predicts; 1 is the literal reading.
         state: "positions" leaves the velocities out.
         frame: "local" atom frames (exact rotation), the "window" superposed as a whole on the training reference by its
-            first frame (approximate), or "none" (rotations are learnt from augmentation).
+            first frame, or "none" (rotations are learnt from augmentation).
         skip: the linear forecast that training starts from.
         spatial: which attention over atoms.
         fusion: of local and global.
@@ -67,7 +69,7 @@ class STISettings:
     atom_identity: bool = True
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        _check_values(self)
         for name in ("history", "horizon", "width", "heads", "delay_frames", "row_stride", "slot_frames"):
             if getattr(self, name) < 1:
                 raise InvalidSettings(f"{name} was {getattr(self, name)}; it must be at least 1.")
@@ -153,19 +155,40 @@ class ObjectiveSettings:
     noise_ang: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        _check_values(self)
+        object.__setattr__(self, "teacher_forcing", tuple(self.teacher_forcing))  # JSON knows lists only
 
 
-def _check_choices(settings: Any) -> None:
-    """Raise `InvalidSettings` for a word that is not among the choices its annotation lists."""
-    from typing import get_args, get_origin, get_type_hints
+def _is_number(value: Any, most: float = math.inf) -> bool:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and 0 <= value <= most and value != math.inf
 
+
+def _are_shares(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_number(share, 1) for share in value)
+
+
+#: By annotation: what a value must be, as a test and in words.
+RULES: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    bool: (lambda value: isinstance(value, bool), "True or False"),
+    bool | None: (lambda value: value is None or isinstance(value, bool), "True, False or None"),
+    int: (lambda value: isinstance(value, int) and _is_number(value), "a whole number, not negative"),
+    float: (_is_number, "a finite number, not negative"),
+    tuple[float, float]: (_are_shares, "two shares between 0 and 1, at the start and at the end"),
+}
+
+
+def _check_values(settings: Any) -> None:
+    """Raise `InvalidSettings` for a value that its annotation does not allow."""
     for name, hint in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise InvalidSettings(f"{name} was {value!r}; choose one of {', '.join(map(repr, get_args(hint)))}.")
-        if hint is int and (not isinstance(value, int) or value < 0):
-            raise InvalidSettings(f"{name} was {value!r}; it must be a whole number, not negative.")
+        if get_origin(hint) is Literal:
+            if value not in get_args(hint):
+                raise InvalidSettings(f"{name} was {value!r}; choose one of {', '.join(map(repr, get_args(hint)))}.")
+            continue
+        allowed, needed = RULES[hint]
+        if not allowed(value):
+            raise InvalidSettings(f"{name} was {value!r}; it must be {needed}.")
 
 
 PRESETS: dict[str, STISettings] = {

@@ -15,6 +15,7 @@ from asteroid_nb.data.splits import split
 from asteroid_nb.data.symmetry import Symmetries, reversed_in_time
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Window, Windows
+from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
@@ -41,6 +42,11 @@ class ForecastTask:
     batch_size: int
 
     def __post_init__(self) -> None:
+        if self.objective.training == "self_supervised" and self.model.settings.decode != "none":
+            raise InvalidSettings(
+                "Self-supervised training reaches the delay matrix alone; a decoder would stay the linear forecast. "
+                "Use decode='none', and skip='constant_velocity' where nothing may be fitted on futures."
+            )
         self.symmetries = Symmetries.of(self.model.molecule)
         self._resident: Windows | None = None
 
@@ -103,13 +109,17 @@ class ForecastTask:
         return terms | {"loss": torch.stack([weights[name] * term for name, term in terms.items()]).sum()}
 
     def validate(self, model: nn.Module, *, device: torch.device) -> float:
-        """Return the RMSE relative to the linear forecast's, averaged over lead times, of free-running forecasts."""
-        errors = []
+        """Return the RMSE of free-running forecasts relative to the linear forecast's on the same windows.
+
+        Averaged over lead times; 1 is where training starts.
+        """
+        own, linear = [], []
         for window in self.validation.subset(most=MOST_VALIDATED).batches(256, device=device):
             window = self.model.prepare(window)
-            errors.append((model(window).forecast - window.truth).square().mean((2, 3)))
-        by_lead = torch.cat(errors).mean(0).sqrt()
-        return float((by_lead / lead_scale(self.model.row_scale.to(by_lead))).mean())
+            own.append((model(window).forecast - window.truth).square().mean((2, 3)))
+            linear.append((self.model.at_once(window) - window.truth).square().mean((2, 3)))
+        relative = torch.cat(own).mean(0).sqrt() / torch.cat(linear).mean(0).sqrt().clamp(min=1e-9)
+        return float(relative.mean())
 
 
 def lead_scale(scale: Tensor) -> Tensor:

@@ -242,6 +242,10 @@ class STITransformer(nn.Module):
         if self.autoregressive:
             sequence = torch.cat([window.history, window.truth], dim=1)
             return self._slot_base(self.environment(sequence, self.starts[self.n_context :])).flatten(1, 2)
+        return self.at_once(window)
+
+    def at_once(self, window: Window) -> Float[Tensor, "windows horizon atoms 3"]:
+        """Return the linear forecast of the whole horizon from the present, in the model's frame."""
         return self.skip(self.environment(window.history, self.rows[-1:]))[:, 0, 1:]
 
     def prepare(self, window: Window) -> Window:

@@ -12,9 +12,10 @@ from asteroid_nb.views.style import MAIN_COLOUR, PALETTE, TEXT, finish, number, 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+#: By key of a record: the name shown, the line and the marker.
 LOOKS = {
-    "train": ({"color": PALETTE[0], "width": 2, "dash": "dash"}, "square"),
-    "validation": ({"color": MAIN_COLOUR, "width": 3}, "circle"),
+    "train_loss": ("train", {"color": PALETTE[0], "width": 2, "dash": "dash"}, "square"),
+    "validation_loss": ("validation", {"color": MAIN_COLOUR, "width": 3}, "circle"),
 }
 
 
@@ -22,8 +23,8 @@ def loss_curve(history: Sequence[Mapping[str, Any]], *, title: str = "Training",
     """Draw training and validation loss, and mark the least validation loss, which early stopping would keep.
 
     Args:
-        history: one mapping per record with ``epoch`` or ``step``, and ``train``, ``validation`` or both; what is
-            missing or not finite leaves a gap.
+        history: the records of `asteroid_nb.fitting`: mappings with ``epoch`` or ``step``, and ``train_loss``,
+            ``validation_loss`` or both; what is missing or not finite leaves a gap.
         title: of the figure.
         log: start with a logarithmic axis; buttons switch.
     """
@@ -32,8 +33,8 @@ def loss_curve(history: Sequence[Mapping[str, Any]], *, title: str = "Training",
     clock = next((key for key in ("epoch", "step") if history and all(key in row for row in history)), "record")
     times = np.array([row.get(clock, index) for index, row in enumerate(history)], dtype=float)
     fig, facts = Figure(), []
-    for name, (line, symbol) in LOOKS.items():
-        values = np.array([np.nan if row.get(name) is None else row[name] for row in history], dtype=float)
+    for key, (name, line, symbol) in LOOKS.items():
+        values = np.array([np.nan if row.get(key) is None else row[key] for row in history], dtype=float)
         values = np.where(np.isfinite(values), values, np.nan)
         if not np.isfinite(values).any():
             continue
@@ -42,15 +43,25 @@ def loss_curve(history: Sequence[Mapping[str, Any]], *, title: str = "Training",
         hover = f"{clock} %{{x:g}}: %{{y:.4g}}"
         fig.add_scatter(x=times, y=values, name=name, mode=mode, line=line, marker=marker, hovertemplate=hover)
         facts.append(_summary(name, times, values, clock))
-        if name == "validation":
+        if key == "validation_loss":
             _mark_best(fig, times, values)
-    fig.update_xaxes(title_text=clock)
+    fig.update_xaxes(title_text=clock, **_span(times))
     fig.update_yaxes(title_text="loss (no unit)", type="log" if log else "linear", tickformat="~g", nticks=6)
     alt = f"Line chart of the loss. {' '.join(facts) or 'No record yet.'}"
     legend = {"orientation": "h", "x": 0.86, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
     return finish(
         fig, title=title, alt=alt, height=400, updatemenus=[scale_buttons(log=log)], legend=legend, showlegend=True
     )
+
+
+def _span(times: np.ndarray) -> dict[str, Any]:
+    """Return an axis from the first record to the last, with ticks on records only while there are few."""
+    if not len(times):
+        return {}
+    first, last = times.min(), times.max()
+    margin = 0.04 * (last - first) or 0.5
+    whole = {"tick0": first, "dtick": 1} if last - first <= 12 else {}
+    return {"range": [first - margin, last + margin], **whole}
 
 
 def _summary(name: str, times: np.ndarray, values: np.ndarray, clock: str) -> str:

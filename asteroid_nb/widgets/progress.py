@@ -16,6 +16,9 @@ from asteroid_nb.widgets.parts import ErrorLine, escaped, hear_while_busy
 #: Between two drawings: more often the browser falls behind and the training waits for it.
 DRAW_EVERY_S = 0.5
 
+#: Points of the curve within epochs, over the whole training: each drawing sends all of them to the browser.
+MOST_POINTS = 400
+
 
 class TrainingView(VBox):
     """An observer for `asteroid_nb.fitting.fit`. Works without a browser too: then ``stopped`` is its only effect.
@@ -28,8 +31,7 @@ class TrainingView(VBox):
     def __init__(self, title: str = "Training", *, shown: bool = True):
         self.shown = shown
         self.stopped = False
-        self.epochs: list[float] = []
-        self.losses: dict[str, list[float | None]] = {"train_loss": [], "validation_loss": []}
+        self.curves: dict[str, list[tuple[float, float | None]]] = {key: [] for key in LOOKS}
         self._drawn_at = -math.inf
         self._total_epochs, self._n_steps = 0, 1
         self.figure = _figure(title)
@@ -51,15 +53,20 @@ class TrainingView(VBox):
             display(self)
 
     def step(self, epoch: int, index: int, *, loss: float, seconds_left: float) -> None:
-        """Say how far it is; the curve moves by epochs."""
-        if self._due():
-            self._say(epoch + (index + 1) / self._n_steps, {"train_loss": loss, "seconds_left": seconds_left})
+        """Say how far it is, and let the training loss of the epoch so far move the curve."""
+        if not self._due():
+            return
+        done = epoch + (index + 1) / self._n_steps
+        curve = self.curves["train_loss"]
+        if not curve or not 0 <= done - curve[-1][0] < self._total_epochs / MOST_POINTS:
+            self._add("train_loss", done, loss)
+        self._draw_safely()
+        self._say(done, {"train_loss": loss, "seconds_left": seconds_left})
 
     def update(self, record: dict[str, Any]) -> None:
         """Take in one epoch; drawn now or, if the last drawing was just now, with the next one."""
-        self.epochs.append(record["epoch"])
-        for name, values in self.losses.items():
-            values.append(_finite(record.get(name)))
+        for key in self.curves:
+            self._add(key, record["epoch"], record.get(key))
         if self._due():
             self._draw_safely()
             self._say(record["epoch"], record)
@@ -73,6 +80,13 @@ class TrainingView(VBox):
         self.stopped = True
         self.stop_button.disabled = True
         self.status.value = "Stopping after this step …"
+
+    def _add(self, key: str, epoch: float, loss: float | None) -> None:
+        """Append a point; those not before it go, of the same moment or of a training begun anew or resumed."""
+        curve = self.curves[key]
+        while curve and curve[-1][0] >= epoch:
+            curve.pop()
+        curve.append((epoch, _finite(loss)))
 
     def _due(self) -> bool:
         now = time.monotonic()
@@ -91,16 +105,16 @@ class TrainingView(VBox):
     def _draw(self) -> None:
         traces: Any = self.figure.data
         with self.figure.batch_update():
-            for trace, values in zip(traces, self.losses.values(), strict=True):
-                trace.x, trace.y = list(self.epochs), list(values)
+            for trace, curve in zip(traces, self.curves.values(), strict=True):
+                trace.x, trace.y = [epoch for epoch, _ in curve], [loss for _, loss in curve]
 
     def _say(self, epoch: float, record: dict[str, Any]) -> None:
         if self.stopped:
             return
         parts = [f"Epoch {epoch:.3g} of {self._total_epochs}"]
-        for name, label in (("train_loss", "train"), ("validation_loss", "validation")):
-            if (value := _finite(record.get(name))) is not None:
-                parts.append(f"{label} {value:.3g}")
+        for key, (name, *_) in LOOKS.items():
+            if (value := _finite(record.get(key))) is not None:
+                parts.append(f"{name} {value:.3g}")
         if (left := _finite(record.get("seconds_left"))) is not None:
             parts.append(f"{_duration(left)} left")
         self.status.value = " · ".join(parts)
@@ -108,8 +122,9 @@ class TrainingView(VBox):
 
 def _figure(title: str) -> go.FigureWidget:
     figure = go.Figure()
-    for name, (line, symbol) in LOOKS.items():
-        figure.add_scatter(name=name, mode="lines+markers", line=line, marker={"symbol": symbol, "size": 6}, x=[], y=[])
+    for name, line, symbol in LOOKS.values():
+        marker = {"symbol": symbol, "size": 6, "maxdisplayed": 60}
+        figure.add_scatter(name=name, mode="lines+markers", line=line, marker=marker, x=[], y=[])
     figure.update_xaxes(title_text="epoch")
     figure.update_yaxes(title_text="loss (no unit)", type="log", tickformat="~g", nticks=6)
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}

@@ -52,7 +52,12 @@ def test_the_first_bad_frame_is_named(monkeypatch, bad, chunk):
 
 @pytest.mark.parametrize(
     ("scale", "unit"),
-    [(0.1, "look like nm"), (0.01, "bohr or another"), (10.0, "bohr or another"), (100.0, "bohr or another")],
+    [
+        (0.1, "look like nm"),
+        (0.01, "bohr or another"),
+        (10.0, "Å multiplied by 10 .were they Å already"),
+        (100.0, "bohr or another"),
+    ],
 )
 def test_lengths_that_cannot_be_angstrom_are_refused(scale, unit):
     with pytest.raises(UnitMismatch, match=unit):

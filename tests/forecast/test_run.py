@@ -74,9 +74,9 @@ class TestFolder:
 
 DAMAGED_SETTINGS = {
     "negative width": ({"settings": {"width": -16}}, "width was -16"),
-    "heads 0": ({"settings": {"heads": 0}}, "ZeroDivisionError"),
+    "heads 0": ({"settings": {"heads": 0}}, "at least 1"),
     "row_stride 0": ({"settings": {"row_stride": 0}}, "."),
-    "slot_frames 0": ({"settings": {"slot_frames": 0}}, "ZeroDivisionError"),
+    "slot_frames 0": ({"settings": {"slot_frames": 0}}, "at least 1"),
     "width in words": ({"settings": {"width": "wide"}}, "width is 'wide'"),
     "width true": ({"settings": {"width": True}}, "width is True"),
     "sti in words": ({"settings": {"sti": "yes"}}, "sti is 'yes'"),

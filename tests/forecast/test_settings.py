@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
+
 import pytest
 import torch
 from contracts.small_models import held_out, small_model, small_settings
@@ -90,6 +94,12 @@ def test_ablations_are_not_all_the_same_model():
         ({"skip": "constant_velocity", "state": "positions"}, "needs velocities"),
         ({"width": 16.0}, "must be a whole number"),
         ({"encoder_layers": -1}, "not negative"),
+        ({"width": True}, "width was True; it must be a whole number"),
+        ({"sti": "no"}, "sti was 'no'; it must be True or False"),
+        ({"atom_identity": 1}, "atom_identity was 1; it must be True or False"),
+        ({"cutoff_ang": "far"}, "cutoff_ang was 'far'; it must be a finite number, not negative"),
+        ({"cutoff_ang": float("inf")}, "cutoff_ang was inf; it must be a finite number"),
+        ({"cutoff_ang": True}, "cutoff_ang was True; it must be a finite number"),
     ],
     ids=str,
 )
@@ -105,6 +115,36 @@ def test_unknown_words_of_the_objective_and_presets_are_refused():
         preset("huge")
     assert preset("tiny", width=32).width == 32
     assert all(isinstance(made, STISettings) for made in PRESETS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("exchange", "no", "it must be True or False"),
+        ("reverse", None, "it must be True or False"),
+        ("rotate", 0, "it must be True, False or None"),
+        ("noise_ang", -1, "it must be a finite number, not negative"),
+        ("decoder", -5, "it must be a finite number, not negative"),
+        ("matrix", float("nan"), "it must be a finite number, not negative"),
+        ("teacher_forcing", (3, 2), "it must be two shares between 0 and 1"),
+        ("teacher_forcing", (1.0, float("nan")), "it must be two shares between 0 and 1"),
+        ("teacher_forcing", (1.0, 0.5, 0.0), "it must be two shares between 0 and 1"),
+        ("teacher_forcing", 0.5, "it must be two shares between 0 and 1"),
+    ],
+)
+def test_objectives_that_mean_nothing_are_refused(name, value, words):
+    with pytest.raises(InvalidSettings, match=re.escape(f"{name} was {value!r}; {words}")):
+        ObjectiveSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [*PRESETS.values(), small_settings(cutoff_ang=3), ObjectiveSettings(rotate=True, teacher_forcing=(1, 0.5))],
+    ids=lambda settings: type(settings).__name__,
+)
+def test_settings_come_back_from_json(settings):
+    again = type(settings)(**json.loads(json.dumps(dataclasses.asdict(settings))))
+    assert again == settings and hash(again) == hash(settings)
 
 
 @pytest.mark.parametrize("history", [1, 5, 8])

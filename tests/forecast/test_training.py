@@ -8,6 +8,7 @@ import torch
 from contracts.small_models import held_out, small_model, small_settings, training, untrained, validating
 from torch.testing import assert_close
 
+from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.settings import ObjectiveSettings
@@ -62,7 +63,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
 
 
 def test_self_supervision_never_sees_the_future():
-    model = small_model(conjugate="hide_first").train()
+    model = small_model(conjugate="hide_first", decode="none").train()
     objective = ObjectiveSettings(training="self_supervised")
     window = model.prepare(training()[:4])
     gradients = []
@@ -172,3 +173,8 @@ def test_self_supervised_training_teaches_the_delay_matrix_and_so_the_forecast_r
     with torch.no_grad():
         linear = untrained(run.settings, run.split.train, run.split.validation).forecast(window)
     assert (run.forecast(window) - linear).abs().max() > 1e-4
+
+
+def test_self_supervision_refuses_a_decoder_it_could_not_teach():
+    with pytest.raises(InvalidSettings, match="decode='none'"):
+        task_of(small_model(decode="parallel"), ObjectiveSettings(training="self_supervised"))

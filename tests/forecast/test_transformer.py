@@ -60,7 +60,7 @@ class TestTrained(ForecasterContract):
     def forecaster(cls, request):
         return train(
             list(training().trajectories[:1]) * 3,
-            settings=small_settings(),
+            settings=small_settings(decode="none" if request.param == "self_supervised" else "parallel"),
             objective=ObjectiveSettings(training=request.param),
             fit_settings=FitSettings(n_epochs=1, device="cpu"),
             observers=[],

@@ -5,7 +5,9 @@ import re
 
 import numpy as np
 import pytest
+from straight_line import Line
 
+from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.metrics import spectra
 from asteroid_nb.metrics import structure as measures
 from asteroid_nb.metrics.horizon import ErrorTable
@@ -41,7 +43,7 @@ def all_figures():
     cloud = rng.normal(size=(50, 4, 3))
     names = ("reference", HOSTILE)
     spectrum = spectra.density_of_states(rng.normal(size=(300, 4, 3)), np.ones(4), 1.0)
-    history = [{"epoch": epoch, "train": 1 / (1 + epoch), "validation": 0.3 + (epoch - 4) ** 2} for epoch in range(9)]
+    history = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 0.3 + (n - 5) ** 2} for n in range(1, 10)]
     return {
         "error_over_horizon": horizon.error_over_horizon(table),
         "error_heatmap": horizon.error_heatmap(table, HOSTILE),
@@ -258,9 +260,22 @@ def test_a_torsion_is_shown_in_degrees():
 
 def test_loss_marks_the_least_validation_and_survives_gaps():
     figure = FIGURES["loss_curve"]
-    assert (list(trace(figure, "least validation loss").x), figure.layout.yaxis.type) == ([4], "log")
-    rows = [{"step": 10, "train": 2.0}, {"step": 20, "train": float("nan"), "validation": 1.0}, {"step": 30}]
+    assert (list(trace(figure, "least validation loss").x), figure.layout.yaxis.type) == ([5], "log")
+    rows = [{"step": 10, "train_loss": 2.0}, {"step": 20, "train_loss": np.nan, "validation_loss": 1.0}, {"step": 30}]
     gaps = training.loss_curve(rows)
     np.testing.assert_array_equal(trace(gaps, "train").y, [2.0, np.nan, np.nan])
     assert list(trace(gaps, "train").x) == [10, 20, 30] and gaps.layout.xaxis.title.text == "step"
     assert "No record yet" in alt_text(training.loss_curve([]))
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 5])
+def test_a_real_training_is_drawn_from_its_first_epoch_with_whole_epochs_as_ticks(n_epochs):
+    history = fit(Line(), FitSettings(n_epochs=n_epochs, device="cpu")).history
+    figure = training.loss_curve(history)
+    for name in ("train", "validation"):
+        assert list(trace(figure, name).x) == list(range(1, n_epochs + 1))
+        assert list(trace(figure, name).y) == [record[f"{name}_loss"] for record in history]
+    first, last = figure.layout.xaxis.range
+    assert 0.5 <= first < 1 and n_epochs < last <= n_epochs + 0.5
+    assert (figure.layout.xaxis.tick0, figure.layout.xaxis.dtick) == (1, 1)
+    assert f"at epoch {n_epochs}" in alt_text(figure) and "No record yet" not in alt_text(figure)

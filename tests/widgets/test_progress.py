@@ -45,6 +45,66 @@ def test_it_draws_at_most_twice_a_second(clock):
     assert len(drawn) <= 20 and np.diff(drawn).min() >= 0.5 - 1e-9
 
 
+def train_points(view: TrainingView) -> list[tuple[float, float]]:
+    return list(zip(view.figure.data[0].x, view.figure.data[0].y, strict=True))
+
+
+def test_the_curve_moves_within_an_epoch(clock):
+    view = TrainingView()
+    view.start(total_epochs=2, n_steps=4)
+    for index in range(3):
+        clock["s"] += 0.5
+        view.step(0, index, loss=3.0 - index, seconds_left=1.0)
+        assert train_points(view)[-1] == ((index + 1) / 4, 3.0 - index)
+    assert len(train_points(view)) == 3 and len(view.figure.data[1].x) == 0
+
+
+def test_within_an_epoch_too_it_draws_at_most_twice_a_second(clock):
+    view = TrainingView()
+    view.start(total_epochs=2, n_steps=100)
+    for index in range(100):
+        view.step(0, index, loss=1.0, seconds_left=1.0)
+        clock["s"] += 0.125
+    assert len(train_points(view)) == 25
+
+
+def test_the_record_takes_the_place_of_the_last_step(clock):
+    view = TrainingView()
+    view.start(total_epochs=2, n_steps=2)
+    for index in (0, 1):
+        view.step(0, index, loss=3.0, seconds_left=1.0)
+        clock["s"] += 0.5
+    view.update(record(1))
+    assert train_points(view) == [(0.5, 3.0), (1, 1.0)]
+
+
+def test_a_long_training_has_a_bounded_number_of_points_and_all_records(clock):
+    view = TrainingView()
+    view.start(total_epochs=3, n_steps=1000)
+    for epoch in range(3):
+        for index in range(1000):
+            clock["s"] += 0.5
+            if index % 4 == 0:
+                view.step(epoch, index, loss=1.0, seconds_left=1.0)
+        view.update(record(epoch + 1))
+    points = train_points(view)
+    assert 300 < len(points) <= progress.MOST_POINTS + 3
+    assert {1, 2, 3} <= {epoch for epoch, _ in points} and list(view.figure.data[1].x) == [1, 2, 3]
+
+
+def test_a_training_begun_anew_or_resumed_leaves_no_zigzag(clock):
+    view = TrainingView()
+    for _ in range(2):
+        view.start(total_epochs=2, n_steps=2)
+        for epoch in (0, 1):
+            clock["s"] += 0.5
+            view.step(epoch, 0, loss=3.0, seconds_left=1.0)
+            view.update(record(epoch + 1))
+    view.finish("done")
+    assert [epoch for epoch, _ in train_points(view)] == [0.5, 1, 1.5, 2]
+    assert list(view.figure.data[1].x) == [1, 2]
+
+
 def test_the_time_left_is_said(clock):
     view = TrainingView()
     view.start(total_epochs=8)
