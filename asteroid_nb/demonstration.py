@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Sequence
@@ -25,9 +24,6 @@ from asteroid_nb.rolling import rollout_quality
 RIDGES = ("ridge, equivariant", "ridge, superposed")
 LOCAL_RIDGE = "ridge, local frames"
 
-#: Passes of the two network rivals; they gain little from more on the bundled samples.
-NETWORK_EPOCHS = 2
-
 #: Lead times the printed table shows, fs, as far as the horizon reaches.
 LEADS_FS = (1, 2, 4, 8, 16, 32)
 
@@ -45,7 +41,7 @@ def run(name: str, *, folder: Path, fit_settings: FitSettings, resume: bool = Fa
     if not trained.finished:
         print(f"Stopped. Go on with the same command and --out {folder} --resume")
         return trained
-    judge(trained, folder=folder, networks=dataclasses.replace(fit_settings, n_epochs=NETWORK_EPOCHS))
+    judge(trained, folder=folder, networks=fit_settings)
     print(f"\nIn {time.perf_counter() - began:.0f} s. Figures: {folder / 'figures'}.")
     print("Now look at it move: make lab, notebook 01_forecast.")
     return trained
