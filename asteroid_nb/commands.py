@@ -86,7 +86,8 @@ def evaluate(options: argparse.Namespace) -> None:
     run, trajectories = Run.load(options.run), open_data(options)
     run.split = split(trajectories, run.shape_for(trajectories[0]))
     folder = options.out or options.run
-    demonstration.judge(run, folder=folder, networks=FitSettings(n_epochs=len(run.history)) if options.networks else None)
+    networks = FitSettings(n_epochs=len(run.history)) if options.networks else None
+    demonstration.judge(run, folder=folder, networks=networks)
 
 
 def ablate(options: argparse.Namespace) -> None:
