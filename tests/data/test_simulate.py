@@ -150,7 +150,12 @@ simulate(dimer, temperature_K=20.0, n_walkers=2, n_frames={n_frames}, dt_fs=2.0,
 def started(out, n_frames):
     """Start a long simulation in a script without a __main__ guard and wait for chunks of both walkers."""
     code = SCRIPT.format(out=str(out), n_frames=n_frames)
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
+    )
     deadline = time.monotonic() + 60
     while len(list(out.glob("walker-*/chunk-00001.npz"))) < 2:
         assert time.monotonic() < deadline and process.poll() is None, process.stderr.read()
@@ -158,11 +163,19 @@ def started(out, n_frames):
     return process
 
 
+def hear_ctrl_c():
+    """Undo what a shell does to jobs in the background: they ignore Ctrl-C, and hand that on to their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_or_killed_run_leaves_whole_chunks_that_are_resumed(tmp_path, stop):
     process = started(tmp_path, n_frames=10**6)
     process.send_signal(stop)
-    said = process.communicate(timeout=30)[1]
+    try:
+        said = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
     if stop == signal.SIGINT:
         assert "Interrupted: The simulation was stopped." in said
         assert "Traceback" not in said.split("Interrupted")[1]
