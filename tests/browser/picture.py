@@ -20,9 +20,11 @@ SHOWN = ("STI-Transformer forecast", "Error over the horizon")
 
 
 def main() -> None:
+    path = chromium_path()  # asked for before Playwright runs, because it may ask Playwright
     with tempfile.TemporaryDirectory() as folder, running_lab(Path(folder)) as lab, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         page = chromium.new_page(viewport={"width": 1400, "height": 1000}, color_scheme="light")
+        ARTEFACTS.mkdir(exist_ok=True)
         notebook = run_notebook(page, lab, ROOT / "notebooks" / "01_forecast.ipynb")
         assert not notebook.cell_errors(), notebook.cell_errors()
         notebook.theme("JupyterLab Light")
