@@ -171,6 +171,7 @@ def _representations(n_atoms: int, style: Style, *, by_error: bool) -> list[dict
     colours = {"colorScheme": "element", "colorValue": "#7d8794"}
     if by_error:
         colours = {"colorScheme": "bfactor", "colorScale": list(ERROR_COLOURS), "colorDomain": [0, 255]}
+        colours["colorMode"] = "rgb"  # as the colour bar mixes them; NGL's own mixing passes through pink
     sizes = {"ball+stick": {"radiusSize": 0.12, "aspectRatio": 2.2}, "licorice": {"radiusSize": 0.18}}.get(chosen, {})
     return [{"type": chosen, "params": {"sele": "all", "multipleBond": "off", **colours, **sizes}}]
 

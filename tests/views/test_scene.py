@@ -170,3 +170,10 @@ def test_the_colour_bar_names_its_unit_and_its_ends():
     words = re.sub("<[^>]*>", " ", colour_bar(0.2)).split()
     assert words[-7:] == ["0", "0.05", "0.1", "0.15", "≥", "0.2", "Å"]
     assert "aria-label" in colour_bar(0.2)
+
+
+def test_colours_between_those_of_the_scale_are_mixed_as_the_colour_bar_mixes_them():
+    from asteroid_nb.views.scene import _representations
+
+    params = _representations(9, "auto", by_error=True)[0]["params"]
+    assert params["colorMode"] == "rgb", "NGL mixes hues otherwise, and shows pink where the bar shows sand"
