@@ -40,10 +40,15 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+class _WithDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not that there is none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, False, []) else action.help
+
+
 def _command(commands, name: str, purpose: str) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name, help=purpose, description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    return commands.add_parser(name, help=purpose, description=purpose, formatter_class=_WithDefaults)
 
 
 def _data(command: argparse.ArgumentParser) -> None:
@@ -98,7 +103,7 @@ def _train(commands) -> None:
     _fitting(command, n_epochs=8)
     command.add_argument("--preset", default="notebook", help="tiny, notebook or large")
     command.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting of the model"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the model or the loss"
     )
 
 

@@ -11,24 +11,23 @@ import sys
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from asteroid_nb import demonstration
 from asteroid_nb.data.catalogue import load_named, names
 from asteroid_nb.data.readers import load, save, save_walkers
-from asteroid_nb.data.splits import split
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, MissingExtra, UnreadableFile
-from asteroid_nb.fitting import FitSettings
-from asteroid_nb.forecast.rollout import predict
-from asteroid_nb.forecast.run import Run
-from asteroid_nb.forecast.settings import preset
-from asteroid_nb.forecast.training import train as train_model
+
+if TYPE_CHECKING:  # torch takes seconds to import: only the commands that train or forecast do
+    from asteroid_nb.fit_settings import FitSettings
 
 #: What a command returns when it was stopped, as for Ctrl-C everywhere.
 STOPPED = 130
 
 
 def demo(options: argparse.Namespace) -> int:
+    from asteroid_nb import demonstration
+
     folder = options.out or new_folder("demo")
     run = demonstration.run(options.sample, folder=folder, fit_settings=fit_settings(options), resume=options.resume)
     return 0 if run.finished else STOPPED
@@ -56,12 +55,20 @@ def simulate(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> int:
+    from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
+    from asteroid_nb.forecast.training import train as train_model
+
     trajectories = open_data(options)
     folder = options.out or new_folder("train")
     print(f"Training on {trajectories[0].name!r}, {len(trajectories)} trajectories; the run goes to {folder}")
-    settings = preset(options.preset, **changed(options.set))
+    model, objective = changed(options.set, STISettings, ObjectiveSettings)
     run = train_model(
-        trajectories, settings=settings, fit_settings=fit_settings(options), folder=folder, resume=options.resume
+        trajectories,
+        settings=preset(options.preset, **model),
+        objective=ObjectiveSettings(**objective),
+        fit_settings=fit_settings(options),
+        folder=folder,
+        resume=options.resume,
     )
     if not run.finished:
         print(f"Stopped. Go on with the same command, --out {folder} and --resume.")
@@ -73,6 +80,9 @@ def train(options: argparse.Namespace) -> int:
 
 
 def forecast(options: argparse.Namespace) -> None:
+    from asteroid_nb.forecast.rollout import predict
+    from asteroid_nb.forecast.run import Run
+
     run, trajectories = Run.load(options.run), open_data(options)
     if not -len(trajectories) <= options.walker < len(trajectories):
         raise InvalidSettings(f"--walker was {options.walker}; there are {len(trajectories)} trajectories, from 0.")
@@ -83,6 +93,11 @@ def forecast(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
+    from asteroid_nb import demonstration
+    from asteroid_nb.data.splits import split
+    from asteroid_nb.fit_settings import FitSettings
+    from asteroid_nb.forecast.run import Run
+
     run, trajectories = Run.load(options.run), open_data(options)
     run.split = split(trajectories, run.shape_for(trajectories[0]))
     folder = options.out or options.run
@@ -92,6 +107,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def ablate(options: argparse.Namespace) -> None:
     from asteroid_nb import ablation
+    from asteroid_nb.fit_settings import FitSettings
 
     ablation.run(
         folder=options.out,
@@ -133,6 +149,8 @@ def open_data(options: argparse.Namespace) -> list[Trajectory]:
 
 
 def fit_settings(options: argparse.Namespace) -> FitSettings:
+    from asteroid_nb.fit_settings import FitSettings
+
     return FitSettings(
         n_epochs=options.epochs,
         batch_size=options.batch_size,
@@ -145,27 +163,29 @@ def fit_settings(options: argparse.Namespace) -> FitSettings:
     )
 
 
-def changed(pairs: list[str]) -> dict[str, object]:
-    """Return settings from NAME=VALUE words.
+def changed(pairs: list[str], *kinds: type) -> list[dict[str, Any]]:
+    """Return settings from NAME=VALUE words, sorted by the dataclass that has the name.
 
     Raises:
         InvalidSettings: no "=", or a name no setting has.
     """
-    from asteroid_nb.forecast.settings import STISettings
-
-    known = {field.name for field in dataclasses.fields(STISettings)}
-    found: dict[str, object] = {}
+    known = {field.name: number for number, kind in enumerate(kinds) for field in dataclasses.fields(kind)}
+    found: list[dict[str, Any]] = [{} for _ in kinds]
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or name not in known:
             raise InvalidSettings(
                 f"--set {pair} names no setting; write NAME=VALUE with one of {', '.join(sorted(known))}."
             )
-        try:
-            found[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            found[name] = value
+        found[known[name]][name] = _value(value)
     return found
+
+
+def _value(word: str) -> Any:
+    try:
+        return ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        return word
 
 
 def new_folder(purpose: str) -> Path:

@@ -14,7 +14,7 @@ from asteroid_nb.files import replacing
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast.baselines import rivals
 from asteroid_nb.forecast.networks import network_rivals
-from asteroid_nb.forecast.rollout import attention, window_at
+from asteroid_nb.forecast.rollout import attention
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.training import train
 from asteroid_nb.metrics.horizon import ErrorTable
@@ -62,7 +62,7 @@ def judge(trained: Run, *, folder: Path, networks: FitSettings | None) -> ErrorT
         others += network_rivals(parts.train, parts.validation, networks, observers=(Bar("network rivals"),))
     table = evaluate([trained, *others], parts.test)
     text = "\n\n".join([caption(trained, table, networks), as_markdown(table), describe(table, trained.name)])
-    text += f"\n{rollout_quality(trained, parts.test.trajectories[0])}"
+    text += f"\n{rollout_quality(trained, parts.test)}"
     print(f"\n{text}")
     table.save(folder / "errors.npz")
     with replacing(folder / "errors.md") as temporary:
@@ -86,16 +86,13 @@ def caption(trained: Run, table: ErrorTable, networks: FitSettings | None) -> st
     return f"RMSE per coordinate in Å on {table.n_windows} windows of {test[0].name}, {where}. {spent}"
 
 
-def describe(table: ErrorTable, name: str, ridges: Sequence[str] = RIDGES) -> str:
+def describe(table: ErrorTable, name: str) -> str:
     """Return in words how a forecaster stands against the simple rivals, and what it adds to the map it starts from."""
     simple = [other for other in table.names if other not in (name, LOCAL_RIDGE, "LSTM", "plain Transformer")]
-    worse = [
-        f"{lead:g}" for lead, ratio in zip(table.lead_times_fs, table.ratio(name, simple), strict=True) if ratio >= 1
-    ]
     lines = [f"{name} is below copy, mean, velocity, autoregression and both usual ridges at every lead time."]
-    if worse:
+    if worse := _not_below(table, name, simple):
         lines = [f"{name} is not below every simple rival at {worse} fs."]
-    present = [ridge for ridge in ridges if ridge in table.names]
+    present = [ridge for ridge in RIDGES if ridge in table.names]
     if present:
         lines.append(_against(table, name, table.best_of(present), "the better usual ridge"))
     if LOCAL_RIDGE in table.names:
@@ -126,14 +123,15 @@ def write_figures(trained: Run, table: ErrorTable, folder: Path) -> None:
     from asteroid_nb.widgets.explore import attention_labels
 
     test = trained.split.test  # type: ignore[union-attr]
-    looked = attention(trained, window_at(trained, test.trajectories[0], 0))
+    looked = attention(trained, test[:1])
     shown = next(key for key in looked if key.endswith(("global", "local")))
     axes = attention_labels(trained, test.trajectories[0], shown)
     kind = shown.rsplit(".", 1)[-1]
+    rival = table.best_of([name for name in table.names if name != trained.name])
     figures = {
         "error_over_horizon": error_over_horizon(table),
         "worst_windows": error_heatmap(table, trained.name),
-        "error_per_atom": per_atom_bars(table, trained.name, float(table.lead_times_fs[-1])),
+        "error_per_atom": per_atom_bars(table, trained.name, float(table.lead_times_fs[-1]), rival=rival),
         "training": loss_curve(trained.history),
         "attention": attention_map(
             looked[shown][-1].mean(0), axes.queries, axes.keys, title=f"{shown}, mean over heads", kind=kind

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from asteroid_nb.data.bonds import bonds_of
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.forecast.rollout import predict
+from asteroid_nb.data.windows import Windows
+from asteroid_nb.forecast.rollout import rollout
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.metrics.conservation import temperature_per_element_K
 from asteroid_nb.metrics.spectra import finite_difference_velocities
@@ -41,33 +43,46 @@ class RolloutQuality:
         return f"{said}. While whole: distances differ by {self.distance_mae:.2f} of 2; temperatures (truth) {warm}."
 
 
-def rollout_quality(run: Run, trajectory: Trajectory, *, n_starts: int = 16, n_blocks: int = 4) -> RolloutQuality:
-    """Chain forecasts from starts spread over a trajectory that training has not seen.
+def rollout_quality(run: Run, windows: Windows, *, n_starts: int = 16, n_blocks: int = 4) -> RolloutQuality:
+    """Chain forecasts from starts spread over windows that training has not seen, and hold them against those frames.
+
+    Args:
+        windows: a `Split`'s ``test``. Of a trajectory split in time only the frames these windows cover are used.
 
     Raises:
-        ModelMismatch: the trajectory does not fit the model.
-        TrajectoryTooShort: it holds no history.
+        ModelMismatch: the windows do not fit the model.
     """
-    stride, history = run.stride_for(trajectory), run.settings.history
-    last = max(0, trajectory.n_frames - history * stride)
-    starts = np.unique(np.linspace(0, last, n_starts).astype(int)).tolist()
-    paths = [path.positions[history - 1 :] for path in predict(run, trajectory, starts=starts, n_blocks=n_blocks)]
-    truth = np.asarray(trajectory.positions[::stride], dtype=float)
+    chosen = windows.subset(most=n_starts)[:]
+    seen = chosen.place(chosen.history)
+    ahead = rollout(run, seen, n_blocks=n_blocks)
+    paths = list(torch.cat([seen[:, -1:], ahead.to(seen.dtype)], dim=1).numpy())
+    truth, trajectory = _covered(windows), windows.trajectories[0]
     bonds = bonds_of(trajectory)
-    lengths = bond_lengths(truth, bonds).mean(axis=0)
+    lengths = np.concatenate([bond_lengths(path, bonds) for path in truth]).mean(axis=0)
     stable_fs = np.array([stability_fs(path, bonds, lengths, run.dt_fs) for path in paths])
     whole = [path[: int(min(len(path), fs / run.dt_fs))] for path, fs in zip(paths, stable_fs, strict=True)]
     whole = [path for path in whole if len(path) > 2]
     return RolloutQuality(
         length_fs=n_blocks * run.settings.horizon * run.dt_fs,
         stable_fs=stable_fs,
-        distance_mae=distance_mae(np.concatenate(whole), truth) if whole else 2.0,
+        distance_mae=distance_mae(np.concatenate(whole), np.concatenate(truth)) if whole else 2.0,
         temperatures_K=_temperatures(whole, truth, trajectory, run.dt_fs),
     )
 
 
+def _covered(windows: Windows) -> list[np.ndarray]:
+    """Return the frames of each trajectory that the windows cover, at the windows' stride."""
+    frames = []
+    for number in np.unique(windows.starts[:, 0]):
+        starts = windows.starts[windows.starts[:, 0] == number, 1]
+        last = int(starts.max()) + windows.shape.span_frames
+        positions = windows.trajectories[number].positions[int(starts.min()) : last : windows.shape.stride_frames]
+        frames.append(np.asarray(positions, dtype=float))
+    return frames
+
+
 def _temperatures(
-    whole: list[np.ndarray], truth: np.ndarray, trajectory: Trajectory, dt_fs: float
+    whole: list[np.ndarray], truth: list[np.ndarray], trajectory: Trajectory, dt_fs: float
 ) -> dict[str, tuple[float, float]]:
     """Return the mean temperature of each element in forecasts and truth, both from finite differences."""
 
@@ -79,5 +94,5 @@ def _temperatures(
 
     if not whole:
         return {}
-    own, true = each(whole), each([truth])
+    own, true = each(whole), each(truth)
     return {name: (own[name], true[name]) for name in own}

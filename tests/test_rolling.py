@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from trained import shaken_ethanol, tiny_run
 
 import asteroid_nb as anb
 from asteroid_nb import rolling
+from asteroid_nb.data.splits import split
+from asteroid_nb.data.windows import Windows
 from asteroid_nb.rolling import rollout_quality
 
 
 def given(monkeypatch, change):
-    """Let ``predict`` return the truth, changed."""
+    """Let the rollout be the truth, changed: each row of what was seen is found again in the trajectory."""
 
-    def predict(run, trajectory, *, starts, n_blocks):
-        length = run.settings.history + n_blocks * run.settings.horizon
-        return [
-            trajectory[start : start + length].replace(positions=change(trajectory, start, length)) for start in starts
-        ]
+    def rollout(run, seen, *, n_blocks):
+        walker, length = shown["walker"], n_blocks * run.settings.horizon
+        last = seen[:, -1].numpy()
+        at = [int(np.abs(walker.positions - frame).sum((1, 2)).argmin()) for frame in last]
+        true = np.stack([walker.positions[start + 1 : start + 1 + length] for start in at])
+        return torch.from_numpy(change(true.astype(float)))
 
-    monkeypatch.setattr(rolling, "predict", predict)
+    shown = {}
+    monkeypatch.setattr(rolling, "rollout", rollout)
+    return shown
+
+
+def windows(run, walker, n_frames):
+    """Return windows early enough for a whole rollout to have its truth."""
+    return Windows([walker[:n_frames]], run.settings.window_shape())
 
 
 def test_the_truth_itself_is_whole_and_as_warm(monkeypatch):
-    walker = anb.sample("ethanol")[0][:400]
-    given(monkeypatch, lambda trajectory, start, length: trajectory.positions[start : start + length])
-    run = tiny_run()
-    quality = rollout_quality(run, walker, n_starts=4, n_blocks=4)
+    run, walker = tiny_run(), anb.sample("ethanol")[0][:400]
+    given(monkeypatch, lambda true: true)["walker"] = walker
+    quality = rollout_quality(run, windows(run, walker, 300), n_starts=4, n_blocks=4)
     assert np.isinf(quality.stable_fs).all()
     assert quality.distance_mae < 0.6
     own, true = quality.temperatures_K["H"]
@@ -35,19 +45,29 @@ def test_the_truth_itself_is_whole_and_as_warm(monkeypatch):
 
 
 def test_a_bond_pulled_apart_is_timed(monkeypatch):
-    walker, run = shaken_ethanol(), tiny_run()
+    run, walker = tiny_run(), shaken_ethanol()
 
-    def pull(trajectory, start, length):
-        positions = np.array(trajectory.positions[start : start + length], dtype=float)
-        positions[run.settings.history - 1 + 10 :, 3] += 5.0
-        return positions[: len(trajectory.positions) - start]
+    def pull(true):
+        true[:, 9:, 3] += 5.0  # the tenth frame after the present
+        return true
 
-    given(monkeypatch, pull)
-    quality = rollout_quality(run, walker[:200], n_starts=1, n_blocks=3)
+    given(monkeypatch, pull)["walker"] = walker
+    quality = rollout_quality(run, windows(run, walker, 100), n_starts=1, n_blocks=3)
     assert quality.stable_fs.tolist() == [10.0 * run.dt_fs]
     assert "median breaks after 10 fs" in str(quality)
 
 
+def test_frames_outside_the_windows_are_not_looked_at():
+    run, walker = tiny_run(), shaken_ethanol()
+    test = split(walker, run.settings.window_shape()).test
+    spoiled = np.array(walker.positions)
+    spoiled[: int(test.starts[:, 1].min())] += np.random.default_rng(0).normal(size=(1, 9, 3))
+    other = Windows([walker.replace(positions=spoiled)], test.shape, starts=test.starts)
+    one, two = (rollout_quality(run, each, n_starts=3, n_blocks=2) for each in (test, other))
+    assert one.distance_mae == two.distance_mae and one.temperatures_K == two.temperatures_K
+
+
 def test_a_real_rollout_can_be_judged():
-    quality = rollout_quality(tiny_run(), shaken_ethanol(), n_starts=3, n_blocks=2)
+    run = tiny_run()
+    quality = rollout_quality(run, windows(run, shaken_ethanol(), 200), n_starts=3, n_blocks=2)
     assert len(quality.stable_fs) == 3 and set(quality.temperatures_K) <= {"H", "C", "O", "heavy"}

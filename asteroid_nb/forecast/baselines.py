@@ -76,7 +76,7 @@ class ConstantVelocity(Baseline):
 class Autoregression(Baseline):
     """AR(order), direct: for each lead time one set of coefficients that every coordinate of every atom shares.
 
-    Coordinates are taken about their mean over the history. Iterating the one-step map instead is far worse here.
+    Coordinates are taken about their mean over the history.
     """
 
     def __init__(self, horizon: int, order: int = 9) -> None:

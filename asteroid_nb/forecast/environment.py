@@ -38,11 +38,6 @@ class State:
     anchor: Tensor
     velocity: Tensor
 
-    def at(self, time: int) -> State:
-        """Return one of the times, the axis kept."""
-        keep = slice(time, time + 1 or None)
-        return State(self.features[:, keep], self.frames[:, keep], self.anchor[:, keep], self.velocity[:, keep])
-
 
 class Environment(nn.Module):
     """Turns positions into `State`.

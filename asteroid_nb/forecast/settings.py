@@ -135,11 +135,10 @@ class ObjectiveSettings:
         exchange: training windows are shown under the molecule's symmetries: equal atoms exchanged, mirrored.
         reverse: half of them run backwards in time.
         rotate: the windows are turned at random; needed only where the model is not equivariant.
-        teacher_forcing: share of decoder slots that see the true previous slot, at the start and at the end of training
-            (scheduled sampling).
-        noise_ang: Gaussian noise added to the history in training, the ridge map's too. Chained blocks start from the
-            model's own errors: without noise they soon fly apart, with 0.01 Å they stay whole but the first frames lose
-            precision.
+        teacher_forcing: share of decoder slots that see the true previous slot, at the start of training and from its
+            middle on (scheduled sampling); only autoregressive decoding has any.
+        noise_ang: Gaussian noise added to the history in training, the ridge map's too: chained blocks start from the
+            model's own errors, which a model trained on clean frames has never met.
     """
 
     decoder: float = 1.0

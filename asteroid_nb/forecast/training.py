@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from asteroid_nb.forecast.run import CHECKPOINT_FILE, Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
 from asteroid_nb.forecast.transformer import Prediction, STITransformer
 from asteroid_nb.progress import Bar, Observer
+from asteroid_nb.shapes import Float
 
 #: Validation windows looked at after each epoch.
 MOST_VALIDATED = 1024
@@ -48,7 +49,9 @@ class ForecastTask:
                 "Use decode='none', and skip='constant_velocity' where nothing may be fitted on futures."
             )
         self.symmetries = Symmetries.of(self.model.molecule)
+        self.checked = self.validation.subset(most=MOST_VALIDATED)
         self._resident: Windows | None = None
+        self._linear_error: Tensor | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -113,13 +116,16 @@ class ForecastTask:
 
         Averaged over lead times; 1 is where training starts.
         """
-        own, linear = [], []
-        for window in self.validation.subset(most=MOST_VALIDATED).batches(256, device=device):
-            window = self.model.prepare(window)
-            own.append((model(window).forecast - window.truth).square().mean((2, 3)))
-            linear.append((self.model.at_once(window) - window.truth).square().mean((2, 3)))
-        relative = torch.cat(own).mean(0).sqrt() / torch.cat(linear).mean(0).sqrt().clamp(min=1e-9)
-        return float(relative.mean())
+        if self._linear_error is None:  # it never changes while the network trains
+            self._linear_error = self._error(self.model.at_once, device).clamp(min=1e-9)
+        return float((self._error(lambda window: model(window).forecast, device) / self._linear_error).mean())
+
+    def _error(self, forecast: Callable[[Window], Tensor], device: torch.device) -> Float[Tensor, " horizon"]:
+        """Return the RMSE in Å by lead time on the validation windows."""
+        errors = []
+        for window in map(self.model.prepare, self.checked.batches(256, device=device)):
+            errors.append((forecast(window) - window.truth).square().mean((2, 3)))
+        return torch.cat(errors).mean(0).sqrt()
 
 
 def lead_scale(scale: Tensor) -> Tensor:
@@ -167,7 +173,6 @@ def train(
     stride_frames: int = 1,
     folder: str | Path | None = None,
     resume: bool = False,
-    every: int = 1,
     observers: Sequence[Observer] | None = None,
     **fitting: Any,
 ) -> Run:
@@ -180,7 +185,6 @@ def train(
         settings: of the model, or the name of a preset.
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
-        every: train on one window start in this many.
         observers: who watches and may stop it; a progress bar when not given.
         fitting: changes to ``fit_settings`` by name, such as ``n_epochs``, ``device`` or ``seed``.
 
@@ -190,7 +194,6 @@ def train(
     settings = preset(settings) if isinstance(settings, str) else settings
     fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
     parts = split(trajectories, settings.window_shape(stride_frames))
-    parts = replace(parts, train=parts.train.thinned(every))
     torch.manual_seed(fit_settings.seed)
     model = STITransformer(settings, parts.train.molecule)
     task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size)

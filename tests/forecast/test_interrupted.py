@@ -71,7 +71,6 @@ class TestRefused:
             ({"settings": TINY.replace(frame="window")}, "frame: 'local' there, 'window' now"),
             ({"objective": ObjectiveSettings(decoder=2.0)}, "decoder: 1.0 there, 2.0 now"),
             ({"fit_settings": dataclasses.replace(TWO_EPOCHS, batch_size=8)}, "batch_size: 32 there, 8 now"),
-            ({"every": 2}, " there, "),
             ({"data": vibrating_ethanol(240, dt_fs=0.5)}, "dt_fs: 1.0 there, 0.5 now"),
             ({"data": vibrating_ethanol(280, dt_fs=1.0)}, " there, "),
         ],
