@@ -1,8 +1,9 @@
-"""Forecasting: one horizon for many windows, blocks chained as often as wanted, and the attention weights."""
+"""Forecasting: one horizon for many windows, blocks chained as often as wanted; attention weights, delay matrices."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Window, Windows
-from asteroid_nb.errors import InvalidSettings, TrajectoryTooShort
+from asteroid_nb.errors import InvalidSettings, ModelMismatch, TrajectoryTooShort
+from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.attention import recording
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.shapes import Float
@@ -123,3 +125,72 @@ def window_at(run: Run, trajectory: Trajectory, start: int) -> Window:
     shape = run.shape_for(trajectory)
     _must_hold(trajectory, start, shape.span_frames, f"{shape}")
     return Windows([trajectory], shape, starts=np.array([[0, start]]))[:]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DelayMatrices:
+    """The delay matrices of one forecast beside the true ones, where the trajectory lies.
+
+    Entry (i, j) stands for frame ``rows[i] + j`` of the window; it is known where that is at most ``history − 1``.
+
+    Args:
+        predicted: [rows, columns, atoms, 3] Å.
+        truth: the same shape; None where the trajectory ends before the horizon.
+        forecast: [horizon, atoms, 3] Å, what the decoder made of them.
+        rows: history frames at which the rows start, the last of them the present.
+        history: frames seen.
+        dt_fs: between frames.
+        labels: of the atoms.
+        name: of the forecaster.
+        start: stored frame at which the history begins.
+    """
+
+    predicted: Float[np.ndarray, "rows columns atoms 3"]
+    truth: Float[np.ndarray, "rows columns atoms 3"] | None
+    forecast: Float[np.ndarray, "horizon atoms 3"]
+    rows: tuple[int, ...]
+    history: int
+    dt_fs: float
+    labels: tuple[str, ...]
+    name: str = "forecast"
+    start: int = 0
+
+    @property
+    def times_fs(self) -> np.ndarray:
+        """Return the time of every frame of the window, the present at 0."""
+        return (np.arange(self.history + len(self.forecast)) - (self.history - 1)) * self.dt_fs
+
+
+@torch.no_grad()
+def delay_matrices(run: Run, trajectory: Trajectory, start: int = 0) -> DelayMatrices:
+    """Return the delay matrices behind the forecast after the history that begins at a stored frame.
+
+    Raises:
+        ModelMismatch: the model has no delay matrices; other species, masses or spacing.
+        TrajectoryTooShort: the history would reach beyond the end.
+    """
+    settings = run.settings
+    if not settings.sti:
+        raise ModelMismatch(
+            f"This {run.name} was made with sti=False and predicts no delay matrices. "
+            "Train one with them: anb.train(…, settings=run.settings.replace(sti=True))."
+        )
+    stride, frames = run.stride_for(trajectory), settings.history + settings.horizon
+    _must_hold(trajectory, start, (settings.history - 1) * stride + 1, f"A history of {settings.history} frames")
+    path = torch.from_numpy(np.array(trajectory.positions[start::stride][:frames], dtype=float))[None]
+    window = Window.of(path[:, : settings.history], dt_fs=run.dt_fs)
+    prediction = run.model.eval().predict(window.to(run.device))
+    assert prediction.matrix is not None, "a model with STI predicts matrices"
+    n_rows, rows = len(settings.rows), torch.tensor(settings.rows)
+    placed = window.place(prediction.matrix[0].flatten(0, 1)[None].cpu())[0].unflatten(0, (n_rows, -1))
+    return DelayMatrices(
+        predicted=placed.numpy(),
+        truth=sti.delay_matrix(path, rows, settings.horizon)[0].numpy() if path.shape[1] == frames else None,
+        forecast=window.place(prediction.forecast.cpu())[0].numpy(),
+        rows=settings.rows,
+        history=settings.history,
+        dt_fs=run.dt_fs,
+        labels=trajectory.labels,
+        name=run.name,
+        start=start,
+    )
