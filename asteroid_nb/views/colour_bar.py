@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from asteroid_nb.views.scene import ERROR_COLOURS
+from asteroid_nb.views.molecule import ERROR_COLOURS
 
 
 def round_up(highest: float) -> float:

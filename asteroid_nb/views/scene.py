@@ -7,30 +7,17 @@ once, in binary, and ``scene.js`` plays them there: scrubbing works while the ke
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from ipywidgets import HBox, Layout
 from nglview import NGLWidget
-from traitlets import Bytes, Dict, List
+from traitlets import Bytes, Dict, Int, List, Unicode
 
 from asteroid_nb.data.bonds import bonds_of
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.views.camera import orientation
-
-Style = Literal["auto", "ball+stick", "licorice", "line", "spacefill"]
-
-#: From no error to much, lightness falling all the way: it reads without colour, and on white and dark paper alike.
-ERROR_COLOURS = ("#c9ced6", "#f2b134", "#e0561b", "#9b1748")
-
-#: Positions one pane may hold in the browser; longer trajectories are thinned by `compare`.
-MOST_BYTES = 4 * 2**20
-
-#: Atoms up to which balls and sticks are readable, and beyond which only lines stay smooth.
-FEW_ATOMS, MANY_ATOMS = 200, 2000
+from asteroid_nb.views.molecule import Style, description, packed, program, quantised
 
 #: No clipping, and fog thin enough that the far side of a small molecule stays visible.
 STAGE = {"clipNear": 0, "clipFar": 100, "clipDist": 0.1, "fogNear": 70, "fogFar": 160, "quality": "medium"}
@@ -38,9 +25,22 @@ STAGE = {"clipNear": 0, "clipFar": 100, "clipDist": 0.1, "fogNear": 70, "fogFar"
 
 @runtime_checkable
 class Viewer(Protocol):
-    """What the linked widgets ask of a 3D back end. ``frame`` is a synced trait, so that the browser can link it."""
+    """What the linked widgets ask of a 3D back end.
 
-    frame: int
+    ``frame``, ``atom`` (−1: none) and ``colour`` ("element" or "error") are synced traits: the browser links them.
+    """
+
+    frame: Any
+    atom: Any
+    colour: Any
+
+    def show(self, layers: Sequence[Trajectory], errors: Sequence[np.ndarray | None] = ()) -> None:
+        """Put other positions of the same atoms in place of those on show."""
+        ...
+
+    def links(self, triples: Sequence[tuple[int, int, float]]) -> None:
+        """Draw sticks between atoms, each (atom, atom, strength from 0 to 1)."""
+        ...
 
     def look(self, matrix: Sequence[float]) -> None:
         """Turn the camera; see `asteroid_nb.views.camera.orientation`."""
@@ -78,6 +78,19 @@ class Scene(NGLWidget):
     anb_orientation = List().tag(sync=True)
     anb_positions = Bytes().tag(sync=True)
     anb_errors = Bytes().tag(sync=True)
+    anb_links = List().tag(sync=True)
+    atom = Int(-1).tag(sync=True)
+    colour = Unicode("element").tag(sync=True)
+
+    def show(self, layers: Sequence[Trajectory], errors: Sequence[np.ndarray | None] = ()) -> None:
+        """Put other positions of the same atoms, and their errors, in place of those on show."""
+        scale = self.anb_scene["error_max_ang"]
+        self.anb_errors = b"".join(quantised(one, layers[0], scale) for one in errors if one is not None)
+        self.anb_positions = packed(layers)
+
+    def links(self, triples: Sequence[tuple[int, int, float]]) -> None:
+        """Draw sticks between atoms, each (atom, atom, strength from 0 to 1); an atom with itself gets a ball."""
+        self.anb_links = [[int(a), int(b), float(np.clip(strength, 0, 1))] for a, b, strength in triples]
 
     def look(self, matrix: Sequence[float]) -> None:
         self.anb_orientation = [float(value) for value in matrix]
@@ -106,88 +119,54 @@ class Scene(NGLWidget):
 
 
 def scene(
-    trajectory: Trajectory,
-    *,
+    *layers: Trajectory,
     structure: Trajectory | None = None,
     bonds: np.ndarray | None = None,
     title: str | None = None,
+    names: Sequence[str] = (),
     style: Style = "auto",
-    errors: np.ndarray | None = None,
+    errors: Sequence[np.ndarray | None] = (),
     error_max_ang: float | None = None,
     matrix: Sequence[float] | None = None,
     background: str | None = None,
     height_px: int = 360,
     stage: Mapping[str, Any] | None = None,
 ) -> Scene:
-    """Return a viewer of ``trajectory``; set its ``frame``.
+    """Return a viewer of one trajectory, or of several over one another, the first of them translucent.
+
+    Set its ``frame``; ``atom`` is the one a click chose, −1 for none.
 
     Args:
-        structure: where bonds and camera come from, so that panes agree: a forecast's own first frame may be broken.
+        layers: the same atoms over the same frames.
+        structure: where bonds, their lengths and the camera come from, so that panes agree: a forecast's own first
+            frame may be broken. Bonds `BREAK_ANG` off their mean length there are marked red, and named.
         bonds: [bonds, 2], else those of ``structure``.
-        errors: [frames, atoms] Å colours the atoms, from `error_colours`' first colour to its last.
+        names: of the layers, for what is said about them; none when there is one.
+        errors: per layer [frames, atoms] Å, or None; they colour its atoms once ``colour`` is set to "error".
         error_max_ang: the error that gets the last colour; larger ones look the same.
         matrix: camera, else the long axis of ``structure`` lies flat.
         background: a CSS colour, else that of the notebook's theme.
         stage: parameters of ``NGL.Stage``; ``{"sampleLevel": -1}`` makes screenshots repeatable.
 
     Raises:
-        InvalidTrajectory: errors of another shape, or frames that hold more than a browser should be given.
+        InvalidTrajectory: errors of another shape.
     """
-    structure = trajectory if structure is None else structure
-    bonds = bonds_of(structure) if bonds is None else np.asarray(bonds)
+    structure = layers[0] if structure is None else structure
+    tables = [*errors, *[None] * (len(layers) - len(errors))]
     view = Scene(default=False, layout=Layout(width="100%"))
     view._view_width, view._view_height = "100%", f"{height_px}px"
-    view.anb_positions = np.ascontiguousarray(trajectory.positions, "<f4").tobytes()
-    view.anb_errors = b"" if errors is None else _quantised(errors, trajectory, error_max_ang)
-    view.anb_scene = {
-        "title": title or trajectory.name,
-        "mol2": mol2(structure, bonds),
-        "representations": _representations(structure.n_atoms, style, by_error=errors is not None),
-        "background": background or "",
-        "stage": {**STAGE, **(stage or {})},
-    }
-    view.look(orientation(structure.positions) if matrix is None else matrix)
-    view._js(_program(), fire_embed=True)
-    return view
-
-
-def mol2(trajectory: Trajectory, bonds: np.ndarray) -> str:
-    """Return the first frame as MOL2, which NGL takes at any size and with exactly these bonds."""
-    atoms = (
-        f"{i} {label} {x:.4f} {y:.4f} {z:.4f} {symbol} 1 MOL 0.0"
-        for i, (label, symbol, (x, y, z)) in enumerate(
-            zip(trajectory.labels, trajectory.symbols, trajectory.positions[0], strict=True), start=1
-        )
+    view.anb_scene = description(
+        structure,
+        bonds_of(structure) if bonds is None else np.asarray(bonds),
+        names=[str(name) for name in names] or [""] * len(layers),
+        style=style,
+        coloured=[table is not None for table in tables],
+        error_max_ang=error_max_ang or max([float(np.max(one)) for one in tables if one is not None], default=0) or 1.0,
+        title=title or layers[0].name,
+        background=background or "",
+        stage={**STAGE, **(stage or {})},
     )
-    links = (f"{i} {a + 1} {b + 1} 1" for i, (a, b) in enumerate(bonds.tolist(), start=1))
-    head = ["@<TRIPOS>MOLECULE", "molecule", f"{trajectory.n_atoms} {len(bonds)} 1", "SMALL", "NO_CHARGES", ""]
-    return "\n".join([*head, "@<TRIPOS>ATOM", *atoms, "@<TRIPOS>BOND", *links, ""])
-
-
-def _representations(n_atoms: int, style: Style, *, by_error: bool) -> list[dict[str, Any]]:
-    chosen = style
-    if style == "auto":
-        chosen = "ball+stick" if n_atoms <= FEW_ATOMS else "licorice" if n_atoms <= MANY_ATOMS else "line"
-    colours = {"colorScheme": "element", "colorValue": "#7d8794"}
-    if by_error:
-        colours = {"colorScheme": "bfactor", "colorScale": list(ERROR_COLOURS), "colorDomain": [0, 255]}
-        colours["colorMode"] = "rgb"  # as the colour bar mixes them; NGL's own mixing passes through pink
-    sizes = {"ball+stick": {"radiusSize": 0.12, "aspectRatio": 2.2}, "licorice": {"radiusSize": 0.18}}.get(chosen, {})
-    return [{"type": chosen, "params": {"sele": "all", "multipleBond": "off", **colours, **sizes}}]
-
-
-def _quantised(errors: np.ndarray, trajectory: Trajectory, error_max_ang: float | None) -> bytes:
-    """Return one byte per frame and atom, 255 at ``error_max_ang`` and beyond."""
-    errors = np.asarray(errors, dtype=float)
-    if errors.shape != trajectory.positions.shape[:2]:
-        raise InvalidTrajectory(
-            f"Errors have shape {errors.shape}, the trajectory asks for {trajectory.positions.shape[:2]}: "
-            "give one per frame and atom, in Å."
-        )
-    highest = error_max_ang or float(errors.max()) or 1.0
-    return np.clip(np.round(errors * (255 / highest)), 0, 255).astype(np.uint8).tobytes()
-
-
-@cache
-def _program() -> str:
-    return files("asteroid_nb.views").joinpath("scene.js").read_text(encoding="utf-8")
+    view.show(layers, tables)
+    view.look(orientation(structure.positions) if matrix is None else matrix)
+    view._js(program(), fire_embed=True)
+    return view

@@ -1,4 +1,4 @@
-"""`compare`: reference and forecasts side by side, one player, one camera."""
+"""`compare`: reference and forecasts side by side or over one another, one player, one camera."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from ipywidgets import HTML, HBox, Layout, Play, SelectionSlider, VBox, jslink
+from ipywidgets import HTML, HBox, Layout, VBox
 
-from asteroid_nb.data.readers import as_trajectory
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.views.camera import orientation
 from asteroid_nb.views.colour_bar import colour_bar, round_up
-from asteroid_nb.views.scene import MOST_BYTES, Style, scene
-from asteroid_nb.views.style import PALETTE
-from asteroid_nb.widgets.parts import close_tree, escaped, replace_former
+from asteroid_nb.views.molecule import LAYER_COLOURS, MOST_BYTES, Style
+from asteroid_nb.views.scene import Scene, scene
+from asteroid_nb.widgets.aligning import Superposing, comparable, pane_names
+from asteroid_nb.widgets.links import link_in_browser
+from asteroid_nb.widgets.parts import FAINT, close_tree, escaped, in_words, replace_former
+from asteroid_nb.widgets.player import Player
+from asteroid_nb.widgets.telling import told
 
 #: Frames a slider of usual width can still tell apart.
 MOST_FRAMES = 1000
 
-MOST_PANES = 4
-PLAY_INTERVAL_MS = 80
-
 #: Where the colour bar ends at the latest, Å: an atom off by more than a bond is lost, however far it flew.
 LOST_ANG = 2.0
 
-FAINT = "color:var(--jp-ui-font-color2,#666)"
-
-#: Of the slider's track after the present.
-FORECAST_COLOUR = PALETTE[0]
+Colour = Literal["element", "error"]
 
 
 def compare(
@@ -39,24 +36,29 @@ def compare(
     names: Sequence[str] | None = None,
     history: int | None = None,
     dt_fs: float | None = None,
-    colour: Literal["element", "error"] = "element",
+    colour: Colour = "element",
     error_max_ang: float | None = None,
+    overlay: bool = False,
+    superpose: Superposing = "none",
     style: Style = "auto",
     width: str = "100%",
     height_px: int = 360,
     most_frames: int | None = None,
     stage: Mapping[str, Any] | None = None,
 ) -> Comparison:
-    """Show trajectories side by side: one player moves them all, turning one turns all.
+    """Show trajectories together: one player moves them all, turning one turns all, a click names an atom in all.
 
     Args:
         reference: `Trajectory`, MDTraj trajectory or ASE frames; bonds and camera come from it.
         forecasts: the same atoms over the same frames, or over the frames after the history only.
-        names: a title for each pane, the reference first.
+        names: a title for each, the reference first.
         history: leading frames that the forecaster was given; the last of them is the present, 0 fs.
         dt_fs: needed where an object carries no time of its own.
-        colour: ``"error"`` colours each forecast's atoms by their distance from the reference at the same frame.
+        colour: ``"error"`` colours each forecast's atoms by their distance from the reference at the same frame; the
+            player's menu switches.
         error_max_ang: the upper end of the colour bar; else it holds nearly all errors, up to `LOST_ANG`.
+        overlay: all in one pane, the reference translucent.
+        superpose: lay forecasts on the reference by their first frame or by every frame, which hides rotation.
         width: of the whole, as CSS.
         most_frames: longer trajectories are thinned, which a note under the player says.
         stage: see `asteroid_nb.views.scene.scene`.
@@ -64,14 +66,14 @@ def compare(
     Raises:
         InvalidTrajectory: trajectories that differ in atoms, length or spacing, or more than four of them.
     """
-    given = [_trajectory(thing, dt_fs) for thing in (reference, *forecasts)]
-    panes = _aligned(given, history)
+    panes = comparable([reference, *forecasts], history=history, dt_fs=dt_fs, superpose=superpose)
     panel = Comparison(
         panes,
-        names=_names(panes, names),
+        names=pane_names(panes, names),
         history=history,
         colour=colour,
         error_max_ang=error_max_ang,
+        overlay=overlay,
         most_frames=most_frames,
         width=width,
         look={"style": style, "height_px": height_px, "stage": stage},
@@ -93,6 +95,7 @@ class Comparison(VBox):
         history: int | None,
         colour: str,
         error_max_ang: float | None,
+        overlay: bool,
         most_frames: int | None,
         width: str,
         look: Mapping[str, Any],
@@ -100,30 +103,67 @@ class Comparison(VBox):
         if colour not in ("element", "error"):
             raise ValueError(f'colour was {colour!r}; choose "element" or "error".')
         present = (history or 1) - 1
-        kept = _kept_frames(panes[0], present, most_frames)
-        shown = [pane[kept] for pane in panes]
-        self.times_fs = (np.arange(panes[0].n_frames)[kept] - present) * panes[0].dt_fs
+        self.names, self.history, self.overlay = list(names), history, overlay
+        self._kept = _kept_frames(panes[0], present, most_frames)
+        shown = [pane[self._kept] for pane in panes]
+        self.times_fs = (np.arange(panes[0].n_frames)[self._kept] - present) * panes[0].dt_fs
         self.present = int(np.flatnonzero(self.times_fs == 0)[0])
-        errors, highest = _errors(shown, error_max_ang) if colour == "error" else ([None] * len(shown), None)
-        matrix = orientation(shown[0].positions)
-        self.views = [
-            scene(pane, structure=shown[0], title=name, errors=error, error_max_ang=highest, matrix=matrix, **look)
-            for pane, name, error in zip(shown, names, errors, strict=True)
-        ]
-        self.play, self.slider = _player(self.times_fs, self.present, signed=history is not None)
+        errors = _errors(shown)
+        highest = error_max_ang or _round_end(errors)
+        self.views = self._viewers(shown, errors, highest, look)
+        self.player = Player(self.times_fs, present=self.present, marked=history is not None)
+        if len(shown) > 1:
+            self.player.colours, self.player.colour = ["element", "error"], colour
         self._links = self._link()
-        rows = [_panes(self.views, names), _controls(self.play, self.slider, self.present, marked=history is not None)]
-        rows += [HTML(colour_bar(highest))] if highest else []
-        rows += [HTML(_note(panes[0], kept))] if kept.step > 1 else []
-        super().__init__(rows, layout=Layout(width=width))
+        self.words = HTML(in_words(told(shown, names, self.times_fs)))
+        rows: list[Any] = [_panes(self.views, names, overlay=overlay), self.player]
+        rows += [HTML(colour_bar(highest))] if len(shown) > 1 else []
+        rows += [HTML(_note(panes[0], self._kept))] if self._kept.step > 1 else []
+        super().__init__([*rows, self.words], layout=Layout(width=width))
+        self.add_class("anb-panel")
 
     @property
     def frame(self) -> int:
-        return self.slider.index
+        return self.player.frame
 
     @frame.setter
     def frame(self, frame: int) -> None:
-        self.slider.index = int(frame)
+        self.player.frame = int(frame)
+
+    @property
+    def atom(self) -> int:
+        """Return the chosen atom's index, −1 for none."""
+        return self.player.atom
+
+    @atom.setter
+    def atom(self, atom: int) -> None:
+        self.player.atom = int(atom)
+
+    def show(self, reference: Any, *forecasts: Any) -> None:
+        """Put other trajectories of the same atoms and as many frames in place of those on show.
+
+        Raises:
+            InvalidTrajectory: another number of trajectories, frames or atoms.
+        """
+        panes = comparable([reference, *forecasts], history=self.history)
+        shown = [pane[self._kept] for pane in panes]
+        expected = (len(self.names), len(self.times_fs), len(self.views[0].anb_scene["labels"]))
+        found = (len(shown), shown[0].n_frames, shown[0].n_atoms)
+        if found != expected:
+            raise InvalidTrajectory(
+                f"The panel shows {expected[0]} trajectories of {expected[1]} frames and {expected[2]} atoms; given "
+                f"were {found[0]} of {found[1]} frames and {found[2]} atoms. Make a new panel with compare(…)."
+            )
+        errors = _errors(shown)
+        if self.overlay:
+            self.views[0].show(shown, errors)
+        else:
+            for view, pane, error in zip(self.views, shown, errors, strict=True):
+                view.show([pane], [error])
+        matrix = orientation(shown[0].positions)
+        for view in self.views:
+            view.look(matrix)
+        self.words.value = in_words(told(shown, self.names, self.times_fs))
 
     def close(self) -> None:
         """Free the viewers and all else, here and in the browser."""
@@ -133,74 +173,26 @@ class Comparison(VBox):
             close_tree(child)
         super().close()
 
+    def _viewers(
+        self, shown: Sequence[Trajectory], errors: Sequence[Any], highest: float, look: Mapping[str, Any]
+    ) -> list[Scene]:
+        common = {
+            **look,
+            "structure": shown[0],
+            "error_max_ang": highest,
+            "matrix": orientation(shown[0].positions),
+        }
+        if self.overlay:
+            return [scene(*shown, names=self.names, title=", ".join(self.names), errors=errors, **common)]
+        return [
+            scene(pane, title=name, errors=[error], **common)
+            for pane, name, error in zip(shown, self.names, errors, strict=True)
+        ]
+
     def _link(self) -> list[Any]:
         for view in self.views:
-            view.frame = self.slider.index
             view.follow(self.views)
-        followers = [jslink((self.slider, "index"), (view, "frame")) for view in self.views]
-        return [jslink((self.play, "value"), (self.slider, "index")), *followers]
-
-
-def _trajectory(thing: Any, dt_fs: float | None) -> Trajectory:
-    return thing if isinstance(thing, Trajectory) else as_trajectory(thing, dt_fs=dt_fs)
-
-
-def _aligned(given: Sequence[Trajectory], history: int | None) -> list[Trajectory]:
-    """Return trajectories over the same frames, or say what differs."""
-    reference = given[0]
-    if len(given) > MOST_PANES:
-        raise InvalidTrajectory(
-            f"{len(given)} trajectories were given; {MOST_PANES} panes is what a browser can hold. Show them in turns."
-        )
-    if history is not None and not 1 <= history <= reference.n_frames:
-        raise InvalidTrajectory(
-            f"history was {history}; the reference has {reference.n_frames} frames, the history included. "
-            f"Give a number from 1 to {reference.n_frames}, or a reference that begins with the history."
-        )
-    return [_like(reference, other, history) for other in given]
-
-
-def _like(reference: Trajectory, other: Trajectory, history: int | None) -> Trajectory:
-    _same_atoms(reference, other)
-    if not math.isclose(other.dt_fs, reference.dt_fs, rel_tol=1e-6):
-        raise InvalidTrajectory(
-            f"{other.name!r} has a frame every {other.dt_fs:g} fs, the reference every {reference.dt_fs:g} fs. "
-            "Thin the finer one: trajectory[::n]."
-        )
-    if other.n_frames == reference.n_frames:
-        return other
-    if history is not None and other.n_frames == reference.n_frames - history:
-        seen = reference.positions[:history]
-        joined = np.concatenate([seen, np.asarray(other.positions, dtype=seen.dtype)])
-        return Trajectory(joined, other.atomic_numbers, other.dt_fs, name=other.name, check_distances=False)
-    after = "" if history is None else f", or the {reference.n_frames - history} after the history"
-    raise InvalidTrajectory(
-        f"{other.name!r} has {other.n_frames} frames, the reference {reference.n_frames}. "
-        f"Needed are the same frames{after}: cut one with trajectory[a:b]."
-    )
-
-
-def _same_atoms(reference: Trajectory, other: Trajectory) -> None:
-    if reference.n_atoms != other.n_atoms:
-        raise InvalidTrajectory(
-            f"{other.name!r} has {other.n_atoms} atoms, the reference {reference.n_atoms}. "
-            "Select the same atoms in both: trajectory.select(…)."
-        )
-    differ = np.flatnonzero(reference.atomic_numbers != other.atomic_numbers)
-    if len(differ):
-        first = int(differ[0])
-        raise InvalidTrajectory(
-            f"{other.name!r} differs in element from the reference at {len(differ)} atoms, first at index {first}, "
-            f"{other.symbols[first]} for {reference.symbols[first]}. Bring both into one order: trajectory.select(…)."
-        )
-
-
-def _names(panes: Sequence[Trajectory], names: Sequence[str] | None) -> list[str]:
-    if names is None:
-        return [pane.name for pane in panes]
-    if isinstance(names, str) or len(names) != len(panes):
-        raise ValueError(f"names was {names!r}; needed is one for each of {len(panes)} panes, the reference first.")
-    return [str(name) for name in names]
+        return link_in_browser(self.player, *self.views, names=("frame", "atom", "colour"))
 
 
 def _kept_frames(reference: Trajectory, present: int, most_frames: int | None) -> slice:
@@ -214,59 +206,47 @@ def _kept_frames(reference: Trajectory, present: int, most_frames: int | None) -
     return slice(present % step, None, step)
 
 
-def _errors(shown: Sequence[Trajectory], error_max_ang: float | None) -> tuple[list[np.ndarray | None], float]:
-    """Return [frames, atoms] Å for each pane, None for the reference, and the upper end of the colour bar."""
+def _errors(shown: Sequence[Trajectory]) -> list[np.ndarray | None]:
+    """Return [frames, atoms] Å for each trajectory, None for the reference."""
     reference = np.asarray(shown[0].positions, dtype=float)
-    errors = [np.linalg.norm(pane.positions - reference, axis=-1) for pane in shown[1:]]
-    highest = error_max_ang or min(LOST_ANG, round_up(float(np.quantile(errors, 0.98)) if errors else 0.0))
-    return [None, *errors], highest
+    return [None, *(np.linalg.norm(pane.positions - reference, axis=-1) for pane in shown[1:])]
 
 
-def _panes(views: Sequence[Any], names: Sequence[str]) -> HBox:
+def _round_end(errors: Sequence[np.ndarray | None]) -> float:
+    """Return the upper end of a colour bar that holds nearly all errors."""
+    known = [table for table in errors if table is not None]
+    return min(LOST_ANG, round_up(float(np.quantile(known, 0.98)) if known else 0.0))
+
+
+def _panes(views: Sequence[Any], names: Sequence[str], *, overlay: bool) -> HBox:
+    titles = [_legend(names)] if overlay and len(names) > 1 else [_title(names, index) for index in range(len(names))]
     boxes = []
-    for index, (view, name) in enumerate(zip(views, names, strict=True)):
-        role = "reference" if index == 0 and len(views) > 1 else ""
-        title = HTML(
-            f"<div style='font-weight:600;white-space:nowrap;overflow:hidden;text-overflow:ellipsis' "
-            f"title='{escaped(name)}'>{escaped(name)} "
-            f"<span style='font-weight:400;{FAINT}'>{role}</span></div>"
-        )
+    for view, title in zip(views, titles, strict=True):
         frame = VBox([view], layout=Layout(border="1px solid var(--jp-border-color2, #ccc)", overflow="hidden"))
-        boxes.append(VBox([title, frame], layout=Layout(flex="1 1 0%", min_width="0", margin="0 6px 0 0")))
-    return HBox(boxes, layout=Layout(width="100%"))
+        boxes.append(VBox([HTML(title), frame], layout=Layout(flex="1 1 0%", min_width="0", margin="0 6px 0 0")))
+    row = HBox(boxes, layout=Layout(width="100%"))
+    row.add_class("anb-panes")
+    return row
 
 
-def _player(times_fs: np.ndarray, present: int, *, signed: bool) -> tuple[Play, SelectionSlider]:
-    options = [(_time(time, signed), index) for index, time in enumerate(times_fs)]
-    slider = SelectionSlider(options=options, index=present, layout=Layout(width="100%", margin="0"))
-    play = Play(value=present, max=len(options) - 1, interval=PLAY_INTERVAL_MS, layout=Layout(flex="0 0 auto"))
-    return play, slider
-
-
-def _time(time_fs: float, signed: bool) -> str:
-    text = f"{time_fs:+g}" if signed and time_fs else f"{time_fs:g}"
-    return text.replace("-", "\N{MINUS SIGN}") + " fs"
-
-
-def _controls(play: Play, slider: SelectionSlider, present: int, *, marked: bool) -> HBox:
-    share = 100 * present / max(1, len(slider.options) - 1)
-    slider.add_class("anb-time")
-    rows: list[Any] = [slider]
-    if marked:
-        slider.add_class(f"anb-{slider.model_id[:8]}")
-        rows.append(HTML(_boundary(f"anb-{slider.model_id[:8]}", share), layout=Layout(margin="0")))
-    return HBox([play, VBox(rows, layout=Layout(flex="1 1 auto", min_width="0"))], layout=Layout(width="100%"))
-
-
-def _boundary(css_class: str, share: float) -> str:
-    """Return a style that parts the slider's track at the present, and the words below it."""
-    track = f"linear-gradient(to right, var(--jp-border-color1, #999) {share:.3f}%, {FORECAST_COLOUR} {share:.3f}%)"
-    words = "position:absolute;white-space:nowrap;line-height:14px"
+def _title(names: Sequence[str], index: int) -> str:
+    role = "reference" if index == 0 and len(names) > 1 else ""
+    name = escaped(names[index])
     return (
-        f"<style>.{css_class} .noUi-connects{{background:{track}}}</style>"
-        f"<div style='position:relative;height:16px;margin:0 82px 0 6px;font-size:11px;{FAINT}' role='note'>"
-        f"<span style='{words};left:0'>history</span><span style='{words};left:{share:.3f}%'>forecast</span></div>"
+        "<div style='font-weight:600;white-space:nowrap;overflow:hidden;text-overflow:ellipsis' "
+        f"title='{name}'>{name} <span style='font-weight:400;{FAINT}'>{role}</span></div>"
     )
+
+
+def _legend(names: Sequence[str]) -> str:
+    """Return who is who in one pane: the colour is that of carbon atoms."""
+    entries = []
+    for index, name in enumerate(names):
+        role = "translucent, reference" if index == 0 else "carbon in this colour"
+        colour = LAYER_COLOURS[index % len(LAYER_COLOURS)]
+        dot = f"<span aria-hidden='true' style='color:{colour}'>\N{BLACK CIRCLE}</span>"
+        entries.append(f"{dot} <b>{escaped(name)}</b> <span style='{FAINT}'>{role}</span>")
+    return f"<div style='line-height:1.4'>{' &nbsp; '.join(entries)}</div>"
 
 
 def _note(reference: Trajectory, kept: slice) -> str:

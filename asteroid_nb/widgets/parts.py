@@ -16,8 +16,19 @@ log = logging.getLogger(__name__)
 _SHOWN: dict[str, tuple[int, list[Widget]]] = {}
 
 
+FAINT = "color:var(--jp-ui-font-color2,#666)"
+
+
 def escaped(text: object) -> str:
     return html.escape(str(text), quote=True)
+
+
+def in_words(text: str) -> str:
+    """Return the text alternative of a view as HTML, folded away until asked for."""
+    return (
+        f"<details style='font-size:12px;{FAINT}'><summary style='cursor:pointer'>In words</summary>"
+        f"<div style='line-height:1.4;max-width:110ch'>{escaped(text)}</div></details>"
+    )
 
 
 class ErrorLine(HTML):

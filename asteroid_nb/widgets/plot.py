@@ -1,7 +1,7 @@
 """A plotly figure that is linked in the browser: it marks time and atom, and a click moves both.
 
 plotly's own `FigureWidget` carries all of plotly, 5 MB, in the state of every figure. Here one widget per kernel holds
-it, and ``plot.js`` draws all figures with it: a panel of many figures stays small, and an exported page needs no kernel.
+it, and ``plot.js`` draws all figures with it: a panel of many figures stays small, and a page needs no kernel.
 """
 
 from __future__ import annotations

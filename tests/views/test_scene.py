@@ -15,7 +15,8 @@ from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.views.camera import DISTANCE_IN_RADII, orientation
 from asteroid_nb.views.colour_bar import colour_bar, round_up
-from asteroid_nb.views.scene import ERROR_COLOURS, Viewer, mol2, scene
+from asteroid_nb.views.molecule import BREAK_ANG, ERROR_COLOURS, mol2
+from asteroid_nb.views.scene import Viewer, scene
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_the_browser_gets_the_positions_in_ang(ethanol):
 
 
 def test_moving_through_frames_sends_the_frame_number_only(ethanol):
-    view = scene(ethanol, errors=np.zeros((48, 9)))
+    view = scene(ethanol, errors=[np.zeros((48, 9))])
     archive, sent = list(view._ngl_msg_archive), sent_by(view)
     for frame in [*range(1, 48)] * 5:
         view.frame = frame
@@ -74,7 +75,7 @@ def test_nglviews_own_player_is_gone(ethanol):
 
 def test_the_state_of_a_usual_window_stays_below_one_megabyte():
     long = vibrating_ethanol(2000)
-    view = scene(long, errors=np.ones((2000, 9)))
+    view = scene(long, errors=[np.ones((2000, 9))])
     state = view.get_state()
     size = sum(len(value) if isinstance(value, bytes) else len(json.dumps(value)) for value in state.values())
     assert 9 * 2000 * 13 <= size <= 1e6
@@ -97,15 +98,62 @@ def test_mol2_names_each_atom_and_each_bond_once(ethanol):
 def test_errors_cost_one_byte_per_frame_and_atom_and_end_at_the_scales_end(ethanol):
     errors = np.zeros((48, 9))
     errors[3, 5], errors[4, 5], errors[5, 5] = 0.2, 0.1, 9.0
-    table = np.frombuffer(scene(ethanol, errors=errors, error_max_ang=0.2).anb_errors, np.uint8).reshape(48, 9)
+    table = np.frombuffer(scene(ethanol, errors=[errors], error_max_ang=0.2).anb_errors, np.uint8).reshape(48, 9)
     assert table[3, 5] == 255 and table[4, 5] == 128 and table[5, 5] == 255
     assert table.sum() == 255 + 128 + 255
 
 
 def test_low_errors_get_the_first_colour_and_high_ones_the_last(ethanol):
-    params = scene(ethanol, errors=np.zeros((48, 9))).anb_scene["representations"][0]["params"]
-    assert params["colorScheme"] == "bfactor" and params["colorDomain"] == [0, 255]
-    assert params["colorScale"] == list(ERROR_COLOURS) and "colorReverse" not in params
+    colours = scene(ethanol, errors=[np.zeros((48, 9))]).anb_scene["layers"][0]["representations"][0]["byError"]
+    assert colours["colorScheme"] == "bfactor" and colours["colorDomain"] == [0, 255]
+    assert colours["colorScale"] == list(ERROR_COLOURS) and "colorReverse" not in colours
+    assert colours["colorMode"] == "rgb", "NGL mixes hues otherwise, and shows pink where the bar shows sand"
+
+
+def test_without_errors_atoms_keep_the_colours_of_their_elements(ethanol):
+    drawn = scene(ethanol).anb_scene["layers"][0]["representations"][0]
+    assert drawn["byError"] is None and drawn["plain"]["colorScheme"] == "element"
+
+
+def test_layers_lie_over_one_another_the_first_translucent_and_each_with_its_own_errors(ethanol):
+    moved = ethanol.replace(positions=ethanol.positions + [0.1, 0, 0])
+    view = scene(ethanol, moved, names=["truth", "model"], errors=[None, np.full((48, 9), 0.1)], error_max_ang=0.2)
+    held = np.frombuffer(view.anb_positions, "<f4").reshape(2, 48, 9, 3)
+    assert_allclose(held[1], moved.positions, atol=1e-6)
+    assert set(view.anb_errors) == {128} and len(view.anb_errors) == 48 * 9
+    first, second = (layer["representations"][0] for layer in view.anb_scene["layers"])
+    assert first["params"]["opacity"] < 1 and "opacity" not in second["params"]
+    assert first["plain"]["colorValue"] != second["plain"]["colorValue"]
+    assert view.anb_scene["names"] == ["truth", "model"]
+
+
+def test_bonds_carry_their_mean_length_so_that_the_browser_can_see_them_break(ethanol):
+    held = scene(ethanol).anb_scene
+    a, b, length = held["bonds"][0]
+    means = np.linalg.norm(ethanol.positions[:, a] - ethanol.positions[:, b], axis=-1).mean()
+    assert length == pytest.approx(means, rel=1e-6) and held["break_ang"] == BREAK_ANG
+
+
+def test_the_browser_calls_broken_what_the_metrics_call_broken():
+    from inspect import signature
+
+    from asteroid_nb.metrics.structure import broken_bonds
+
+    assert signature(broken_bonds).parameters["tolerance_ang"].default == BREAK_ANG
+
+
+def test_showing_other_positions_sends_them_and_no_new_description(ethanol):
+    view = scene(ethanol, errors=[np.zeros((48, 9))], error_max_ang=0.2)
+    sent = sent_by(view)
+    view.show([ethanol.replace(positions=ethanol.positions + 1.0)], [np.full((48, 9), 0.2)])
+    assert set(sent) == {"state anb_positions", "state anb_errors"} and set(view.anb_errors) == {255}
+
+
+def test_links_are_plain_numbers_with_strengths_between_zero_and_one(ethanol):
+    view = scene(ethanol)
+    view.links([(np.int64(0), np.int64(2), np.float32(0.25)), (1, 1, 7.0)])
+    assert view.anb_links == [[0, 2, 0.25], [1, 1, 1.0]]
+    json.dumps(view.get_state("anb_links"))
 
 
 def test_the_error_colours_darken_all_the_way():
@@ -116,7 +164,7 @@ def test_the_error_colours_darken_all_the_way():
 
 def test_errors_of_another_shape_are_refused(ethanol):
     with pytest.raises(InvalidTrajectory, match=r"\(48, 8\).*\(48, 9\)"):
-        scene(ethanol, errors=np.zeros((48, 8)))
+        scene(ethanol, errors=[np.zeros((48, 8))])
 
 
 @pytest.mark.parametrize(("n_atoms", "drawn"), [(3, "ball+stick"), (300, "licorice"), (3000, "line")])
@@ -124,7 +172,7 @@ def test_larger_molecules_are_drawn_more_simply(n_atoms, drawn):
     chain = np.zeros((1, n_atoms, 3))
     chain[0, :, 0] = 1.5 * np.arange(n_atoms)
     view = scene(Trajectory(chain, np.full(n_atoms, 6), 1.0))
-    assert view.anb_scene["representations"][0]["type"] == drawn
+    assert view.anb_scene["layers"][0]["representations"][0]["type"] == drawn
 
 
 def test_the_camera_is_a_rotation_times_a_distance_that_holds_every_frame(ethanol):
@@ -170,10 +218,3 @@ def test_the_colour_bar_names_its_unit_and_its_ends():
     words = re.sub("<[^>]*>", " ", colour_bar(0.2)).split()
     assert words[-7:] == ["0", "0.05", "0.1", "0.15", "≥", "0.2", "Å"]
     assert "aria-label" in colour_bar(0.2)
-
-
-def test_colours_between_those_of_the_scale_are_mixed_as_the_colour_bar_mixes_them():
-    from asteroid_nb.views.scene import _representations
-
-    params = _representations(9, "auto", by_error=True)[0]["params"]
-    assert params["colorMode"] == "rgb", "NGL mixes hues otherwise, and shows pink where the bar shows sand"

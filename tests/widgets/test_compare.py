@@ -50,8 +50,8 @@ def test_every_pane_holds_its_own_positions_and_the_references_bonds_and_camera(
 def test_the_browser_links_player_slider_and_every_frame(reference, forecast):
     panel = compare(reference, forecast, forecast)
     linked = {(link.source[0], link.source[1], link.target[0], link.target[1]) for link in panel._links}
-    assert (panel.play, "value", panel.slider, "index") in linked
-    assert {(panel.slider, "index", view, "frame") for view in panel.views} <= linked
+    shared = ("frame", "atom", "colour")
+    assert linked == {(panel.player, name, view, name) for view in panel.views for name in shared}
 
 
 def test_each_camera_leads_all_others(reference, forecast):
@@ -62,16 +62,15 @@ def test_each_camera_leads_all_others(reference, forecast):
 
 def test_time_counts_from_the_present_when_a_history_is_given(reference, forecast):
     panel = compare(reference, forecast, history=16)
-    labels = [label for label, _ in panel.slider.options]
-    assert labels[0] == "−7.5 fs" and labels[15] == "0 fs" and labels[39] == "+12 fs"
-    assert panel.frame == panel.present == 15 and panel.views[1].frame == 15
-    assert "history" in words(panel) and "forecast" in words(panel)
+    times = panel.player.times_fs
+    assert times[0] == -7.5 and times[15] == 0 and times[39] == 12
+    assert panel.frame == panel.present == panel.player.present == 15 and panel.views[1].frame == 15
+    assert panel.player.marked
 
 
 def test_time_counts_from_the_first_frame_otherwise(reference, forecast):
     panel = compare(reference, forecast)
-    assert [label for label, _ in panel.slider.options[:3]] == ["0 fs", "0.5 fs", "1 fs"]
-    assert "history" not in words(panel)
+    assert panel.player.times_fs[:3] == [0, 0.5, 1] and not panel.player.marked
 
 
 def test_a_forecast_without_its_history_is_shown_after_the_references(reference, forecast):
@@ -83,7 +82,7 @@ def test_a_forecast_without_its_history_is_shown_after_the_references(reference,
 def test_error_colours_belong_to_forecasts_and_say_their_scale(reference):
     moved = reference.replace(positions=reference.positions + [0.3, 0, 0.4])
     panel = compare(reference, moved, colour="error")
-    assert panel.views[0].anb_errors == b""
+    assert panel.views[0].anb_errors == b"" and panel.player.colour == "error" == panel.views[0].colour
     assert set(panel.views[1].anb_errors) == {255}
     assert "0.5 Å" in words(panel)
 
@@ -99,10 +98,80 @@ def test_the_colour_bar_is_shared_by_all_forecasts(reference):
     assert set(views[1].anb_errors) == {102} and set(views[2].anb_errors) == {255}
 
 
+def test_colours_can_be_chosen_where_there_is_something_to_compare(reference, forecast):
+    assert compare(reference, forecast).player.colours == ["element", "error"]
+    assert compare(reference).player.colours == []
+
+
+def test_an_overlay_is_one_pane_of_all(reference, forecast):
+    panel = compare(reference, forecast, overlay=True, names=["truth", "<b>model</b>"])
+    assert len(panel.views) == 1
+    layers = np.frombuffer(panel.views[0].anb_positions, "<f4").reshape(2, 48, 9, 3)
+    assert_allclose(layers[1], forecast.positions, atol=1e-6)
+    assert "translucent" in words(panel) and "&lt;b&gt;model" in words(panel)
+
+
+def test_a_chosen_atom_is_chosen_in_every_pane(reference, forecast):
+    panel = compare(reference, forecast)
+    assert panel.atom == -1 == panel.views[1].atom
+    panel.atom = 4
+    assert panel.player.atom == 4
+
+
+def test_showing_another_window_keeps_the_panel_and_moves_everything_in_it(reference, forecast):
+    panel = compare(reference, forecast, history=16, colour="error", error_max_ang=1.0)
+    views, told = list(panel.views), panel.words.value
+    moved = reference.replace(positions=reference.positions[::-1] + [5.0, 0, 0])
+    panel.show(moved, moved.replace(positions=moved.positions + [0.0, 1.0, 0]))
+    assert panel.views == views and panel.words.value != told
+    assert_allclose(held(panel.views[0]), moved.positions, atol=1e-5)
+    assert set(panel.views[1].anb_errors) == {255}
+    centre = -np.array(panel.views[0].anb_orientation[12:15])
+    assert_allclose(
+        centre, (moved.positions.reshape(-1, 3).min(0) + moved.positions.reshape(-1, 3).max(0)) / 2, atol=1e-4
+    )
+
+
+def test_showing_what_does_not_fit_leaves_all_as_it_was(reference, forecast):
+    panel = compare(reference, forecast)
+    before = panel.views[0].anb_positions
+    for other in (
+        [reference],
+        [reference[:40], forecast[:40]],
+        [reference.select(range(8)), forecast.select(range(8))],
+    ):
+        with pytest.raises(InvalidTrajectory, match="2 trajectories of 48 frames and 9 atoms"):
+            panel.show(*other)
+    assert panel.views[0].anb_positions == before
+
+
+def test_a_superposed_forecast_has_lost_its_shift_and_turn(reference):
+    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    moved = reference.replace(positions=reference.positions @ turn.T + [3.0, 1, 0])
+    for how in ("first", "every"):
+        assert_allclose(held(compare(reference, moved, superpose=how).views[1]), reference.positions, atol=1e-4)
+    assert not np.allclose(held(compare(reference, moved).views[1]), reference.positions, atol=1)
+    with pytest.raises(ValueError, match='"none", "first" or "every"'):
+        compare(reference, moved, superpose="sometimes")
+
+
+def test_words_say_who_is_off_and_which_bond_breaks_first(reference):
+    drift = np.maximum(0, np.arange(48) - 15)[:, None, None] * [0.1, 0.0, 0.0] * np.eye(9)[4][:, None]
+    panel = compare(reference, reference.replace(positions=reference.positions + drift, name="model"), history=16)
+    label = reference.labels[4]
+    assert f"most at {label} (3.2 Å)" in words(panel) and "first bond to break is" in words(panel)
+    assert "no bond breaks" in words(compare(reference, reference))
+
+
+def test_one_frame_can_be_looked_at(reference):
+    panel = compare(reference[:1])
+    assert panel.player.times_fs == [0.0] and "one frame" in words(panel)
+
+
 def test_long_trajectories_are_thinned_with_a_note_and_keep_the_present():
     long = vibrating_ethanol(1000)
     panel = compare(long, long, history=16, most_frames=100)
-    assert len(panel.slider.options) == 100 == len(held(panel.views[0]))
+    assert len(panel.player.times_fs) == 100 == len(held(panel.views[0]))
     assert panel.times_fs[panel.present] == 0
     assert_allclose(held(panel.views[0])[panel.present], long.positions[15], atol=1e-6)
     assert "one frame in 10 of 1,000" in words(panel) and "5 fs apart" in words(panel)
@@ -138,7 +207,7 @@ def test_closing_leaves_nothing_behind(reference, forecast):
     compare(reference, forecast).close()  # NGLView registers a few widgets of its own once
     before = set(_instances)
     panel = compare(reference, forecast, history=16, colour="error")
-    assert len(_instances) > len(before) + 20
+    assert len(_instances) > len(before) + 15
     panel.close()
     left = [_instances[key] for key in set(_instances) - before]
     assert not [widget for widget in left if type(widget).__name__ not in ("Layout", "Image")]
