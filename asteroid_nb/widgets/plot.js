@@ -27,6 +27,19 @@ const element = (name, className, text = "") => {
   return made;
 };
 
+// The cells of a delay matrix that hold the time x: row i begins at starts_fs[i] and goes on by dt_fs a cell.
+function cells(x, { xref, yref, starts_fs, longest_fs, dt_fs }) {
+  const outline = (start, row, colour, width) => {
+    const [x0, x1] = [x - start - dt_fs / 2, x - start + dt_fs / 2];
+    const line = { color: colour, width };
+    return { type: "rect", xref, yref, x0, x1, y0: row - 0.5, y1: row + 0.5, line, fillcolor: "rgba(0,0,0,0)" };
+  };
+  return starts_fs.flatMap((start, row) => {
+    const holds = x - start > -dt_fs / 2 && x - start < longest_fs + dt_fs / 2;
+    return holds ? [outline(start, row, "#FFFFFF", 5), outline(start, row, "#000000", 2)] : [];
+  });
+}
+
 // What stands for the present moment and the chosen atom, drawn over whatever the figure holds.
 function marks(model, layout) {
   const x = model.get("times_fs")[model.get("frame")];
@@ -38,6 +51,7 @@ function marks(model, layout) {
       const line = { color: "#D55E00", width: 2, dash: "dot" };
       shapes.push({ type: "line", xref, yref, x0: x, x1: x, y0: 0, y1: 1, line });
     }
+    shapes.push(...(layout.meta?.delays ?? []).flatMap((matrix) => cells(x, matrix)));
   }
   const [atom, along] = [model.get("atom"), model.get("atom_axis")];
   if (along && atom >= 0 && atom < model.get("n_atoms")) {
@@ -56,10 +70,18 @@ function nearest(values, x) {
   return best;
 }
 
+// The time a point stands for, NaN for none: in a delay matrix it is where the row starts plus the delay.
+function timeOf(layout, axis, point) {
+  const matrix = (layout.meta?.delays ?? []).find(({ xref }) => xref === axis);
+  if (matrix) return matrix.starts_fs[point.y] + point.x;
+  return (layout.meta?.time_axes ?? ["x"]).includes(axis) ? point.x : NaN;
+}
+
 function clicked(model, layout, point) {
   const axis = point.xaxis?._id ?? "x";
-  if ((layout.meta?.time_axes ?? ["x"]).includes(axis) && model.get("times_fs").length) {
-    model.set("frame", nearest(model.get("times_fs"), point.x));
+  const time = timeOf(layout, axis, point);
+  if (Number.isFinite(time) && model.get("times_fs").length) {
+    model.set("frame", nearest(model.get("times_fs"), time));
   }
   const along = model.get("atom_axis");
   const atom = along ? Math.round(point[along]) : -1;
