@@ -205,6 +205,13 @@ class NotebookPage:
         self.settle(lambda: self.canvases.count() == n_canvases)
         self.settle(lambda: not any(blank(picture) for picture in self.pictures()))
 
+    def seconds_until_drawn(self, n_canvases: int) -> float:
+        """Return how long it takes from now until so many 3D views have something in them."""
+        began = time.monotonic()
+        while self.canvases.count() != n_canvases or any(blank(pixels(canvas)) for canvas in self.canvases.all()):
+            assert time.monotonic() < began + 30, "nothing drawn within 30 s"
+        return time.monotonic() - began
+
     def pictures(self) -> list[np.ndarray]:
         """Return what each 3D view shows once nothing moves any more, the mouse elsewhere."""
         self.page.mouse.move(2, 2)

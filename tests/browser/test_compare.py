@@ -20,6 +20,7 @@ SIDE_BY_SIDE = [
     "from vibrating import vibrating_ethanol\n"
     "from asteroid_nb.widgets.compare import compare\n"
     "reference = vibrating_ethanol(amplitude_ang=0.15, name='reference <script>alert(1)</script>')\n"
+    "panel_reference = reference\n"
     "drift = np.maximum(0, np.arange(48) - 15)[:, None, None] * [0.02, 0.0, 0.0] * np.eye(9)[4][:, None]\n"
     "forecast = reference.replace(positions=reference.positions + drift, name='forecast')",
     f"panel = compare(reference, forecast, history=16, colour='error', {SAME_EVERY_TIME})\npanel",
@@ -52,10 +53,16 @@ def move_to(notebook: NotebookPage, frame: int) -> None:
 
 
 def press_right(notebook: NotebookPage, times: int) -> None:
-    handle = notebook.page.locator(".anb-time .noUi-handle")
-    handle.focus()
+    slider = notebook.page.locator("input.anb-time")
+    slider.focus()
     for _ in range(times):
-        handle.press("ArrowRight")
+        slider.press("ArrowRight")
+
+
+def red(picture: np.ndarray) -> int:
+    """Return how many pixels are as red as a broken bond."""
+    rgb = [picture[..., channel] for channel in range(3)]
+    return int(((rgb[0] > 110) & (rgb[0] > 3 * rgb[1]) & (rgb[0] > 3 * rgb[2])).sum())
 
 
 def test_both_panes_are_drawn_in_a_software_renderer(notebook):
@@ -84,7 +91,7 @@ def test_the_slider_moves_every_pane(notebook):
     before = notebook.pictures()
     press_right(notebook, 10)
     notebook.settle(lambda: frames(notebook) == [25, 25])
-    assert notebook.page.locator(".anb-time .widget-readout").inner_text() == "+5 fs"
+    assert notebook.page.locator(".anb-readout").inner_text() == "+5 fs"
     for old, new in zip(before, notebook.pictures(), strict=True):
         assert not blank(new) and not np.array_equal(old, new)
 
@@ -100,10 +107,125 @@ def test_the_slider_moves_the_panes_while_the_kernel_is_frozen(notebook):
     assert all(not np.array_equal(old, new) for old, new in zip(before, after, strict=True))
 
 
-def test_play_plays(notebook):
-    notebook.page.locator(".widget-play button").first.click()
+def test_play_plays_and_stops_at_the_end(notebook):
+    notebook.page.get_by_label("speed").select_option("4")
+    notebook.page.get_by_label("play (space)").click()
     notebook.settle(lambda: frames(notebook)[0] > 18)
-    notebook.page.locator(".widget-play button").first.click()
+    notebook.settle(lambda: frames(notebook) == [47, 47])
+    notebook.settle(lambda: not notebook.ask("panel.player.playing"))
+
+
+def test_a_loop_begins_again(notebook):
+    notebook.page.get_by_label("loop").check()
+    move_to(notebook, 46)
+    notebook.page.get_by_label("play (space)").click()
+    notebook.settle(lambda: frames(notebook)[0] < 40)
+    notebook.page.get_by_label("pause (space)").click()
+
+
+def test_keys_step_and_play_wherever_in_the_panel_the_reader_is(notebook):
+    notebook.canvases.first.click(position={"x": 5, "y": 5})
+    keyboard = notebook.page.keyboard
+    for key, frame in (("ArrowRight", 16), ("ArrowRight", 17), ("ArrowLeft", 16), ("End", 47), ("Home", 0)):
+        keyboard.press(key)
+        notebook.settle(lambda frame=frame: frames(notebook) == [frame, frame])
+    keyboard.press(" ")
+    notebook.settle(lambda: frames(notebook)[0] > 3)
+    keyboard.press(" ")
+    notebook.settle(lambda: not notebook.ask("panel.player.playing"))
+    assert notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex") == 1
+
+
+def test_a_slider_that_has_the_keyboard_plays_with_space_and_steps_once(notebook):
+    slider = notebook.page.locator("input.anb-time")
+    slider.focus()
+    slider.press("ArrowRight")
+    notebook.settle(lambda: frames(notebook) == [16, 16])
+    slider.press(" ")
+    notebook.settle(lambda: notebook.ask("panel.player.playing"))
+    slider.press(" ")
+
+
+def test_a_click_on_an_atom_chooses_it_in_every_pane(notebook):
+    before = notebook.pictures()
+    notebook.ask("panel.views[0].look([4,0,0,0, 0,4,0,0, 0,0,4,0, *(-panel_reference.positions[15, 2]), 1])")
+    notebook.page.wait_for_timeout(500)
+    box = notebook.canvases.first.bounding_box()
+    notebook.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    notebook.settle(lambda: notebook.ask("[panel.atom, panel.views[1].atom]") == [2, 2])
+    assert not np.array_equal(before[1], notebook.pictures()[1])
+
+
+def test_a_broken_bond_is_red_and_named(page, lab, tmp_path):
+    cells = [
+        SIDE_BY_SIDE[0].replace("0.02", "0.04"),
+        f"panel = compare(reference, forecast, history=16, {SAME_EVERY_TIME})\npanel",
+    ]
+    notebook = opened(page, lab, tmp_path, cells)
+    notebook.drawn(2)
+    caption = notebook.page.locator(".anb-caption").nth(1)
+    assert not caption.is_visible()
+    oxygen = red(notebook.pictures()[1])
+    move_to(notebook, 47)
+    left, right = notebook.pictures()
+    assert caption.inner_text() == "broken: C2–H2"
+    assert red(right) > red(left) + 500 and abs(red(left) - oxygen) < 2000
+
+
+def test_an_overlay_shows_both_in_one_pane(page, lab, tmp_path):
+    cells = [
+        SIDE_BY_SIDE[0],
+        f"panel = compare(reference, forecast, history=16, overlay=True, {SAME_EVERY_TIME})\npanel",
+    ]
+    notebook = opened(page, lab, tmp_path, cells)
+    notebook.drawn(1)
+    together = notebook.pictures()[0]
+    notebook.ask("setattr(panel, 'frame', 47)")
+    apart = notebook.pictures()[0]
+    drawn = [int((np.abs(picture - picture[2, 2]).max(-1) > 24).sum()) for picture in (together, apart)]
+    assert drawn[1] > drawn[0]
+    notebook.screenshot("compare-overlay")
+    assert notebook.complaints == []
+
+
+def test_colours_follow_the_menu(notebook):
+    coloured = notebook.pictures()[1]
+    notebook.page.get_by_label("colours").select_option("element")
+    notebook.settle(lambda: notebook.ask("panel.views[1].colour") == "element")
+    assert not np.array_equal(coloured, notebook.pictures()[1])
+
+
+LONG = [
+    "import numpy as np\n"
+    "from asteroid_nb.data.trajectory import Trajectory\n"
+    "from asteroid_nb.widgets.compare import compare\n"
+    "rng = np.random.default_rng(0)\n"
+    "chain = np.stack([1.3 * np.arange(22), 0.5 * (np.arange(22) % 2), np.zeros(22)], -1)\n"
+    "paths = [Trajectory(chain + 0.05 * rng.normal(size=(10_000, 22, 3)), np.full(22, 6), 1.0) for _ in range(2)]",
+    "panel = compare(*paths, colour='error')\npanel",
+]
+
+
+def test_ten_thousand_frames_of_22_atoms_are_painted_within_two_seconds(page, lab, tmp_path):
+    notebook = opened(page, lab, tmp_path, LONG)
+    notebook.drawn(2)
+    waited = []
+    for _ in range(3):
+        notebook.run_cell(1)  # returns at the cell's end
+        waited.append(notebook.seconds_until_drawn(2))
+    assert min(waited) < 2, waited
+    size = "[len(view.anb_errors) for view in panel.views]"
+    assert notebook.ask(size) == [0, 1000 * 22], "one byte per atom and frame on show"
+    size_of = "sum(len(v) if isinstance(v, bytes) else len(str(v)) for v in view.get_state().values())"
+    state = f"max({size_of} for view in panel.views)"
+    assert notebook.ask(state) < 8e6
+
+
+def test_five_thousand_atoms_are_drawn(page, lab, tmp_path):
+    many = LONG[0].replace("22", "5000").replace("10_000", "3")
+    notebook = opened(page, lab, tmp_path, [many, LONG[1]])
+    notebook.drawn(2)
+    assert notebook.complaints == []
 
 
 def test_turning_one_pane_turns_the_other(page, lab, tmp_path):
@@ -134,9 +256,11 @@ def test_the_atom_that_drifts_away_gets_the_last_colour(notebook):
 
 def test_moving_leaves_the_archive_alone(notebook):
     archive = notebook.ask("[len(view._ngl_msg_archive) for view in panel.views]")
-    for frame in range(20, 40):
-        notebook.ask(f"setattr(panel, 'frame', {frame})")
-    notebook.settle(lambda: frames(notebook) == [39, 39])
+    for _ in range(5):
+        press_right(notebook, 20)
+        notebook.page.keyboard.press("Home")
+        press_right(notebook, 20)
+    notebook.settle(lambda: frames(notebook) == [20, 20])
     assert notebook.ask("[len(view._ngl_msg_archive) for view in panel.views]") == archive
 
 
