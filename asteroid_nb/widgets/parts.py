@@ -69,13 +69,13 @@ def hear_while_busy(widget: Widget) -> None:
 
 
 def close_tree(widget: Widget) -> None:
-    """Close a widget with all that hangs on it; ipywidgets alone closes only the outermost."""
+    """Close a widget with all that hangs on it alone; ipywidgets alone closes only the outermost."""
     for part in list(_parts(widget, seen=set())):
         part.close()
 
 
 def _parts(widget: Widget, *, seen: set[int]) -> Iterator[Widget]:
-    if id(widget) in seen:
+    if id(widget) in seen or getattr(widget, "shared", False):
         return
     seen.add(id(widget))
     for name in widget.keys:

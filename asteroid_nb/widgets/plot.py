@@ -31,8 +31,9 @@ def packed_plotly() -> bytes:
 
 
 class PlotlyLibrary(Widget):
-    """Holds plotly for all plots of a kernel."""
+    """Holds plotly for all plots of a kernel; it outlives each of them."""
 
+    shared = True
     code = Bytes().tag(sync=True)
 
 
