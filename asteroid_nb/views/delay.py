@@ -2,144 +2,287 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asteroid_nb.metrics.delay import along_antidiagonals
 from asteroid_nb.views.style import DIVERGING, MAIN_COLOUR, PALETTE, SEQUENTIAL, TEXT, finish, number, plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+#: Pixels of a row, of a panel at the least and at the most, between panels, and around them.
+ROW_PX, LEAST_PX, MOST_PX, GAP_PX, AROUND_PX = 60, 150, 260, 84, 200
+
+#: Where the panel stands that tells how well the cells agree: with a truth, and without.
+LAST_PANEL = {True: (2, 2), False: (1, 2)}
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """One coordinate's matrices, what is not finite left out."""
+
+    predicted: np.ndarray
+    truth: np.ndarray | None
+    forecast: np.ndarray | None
+    rows: np.ndarray
+    dt_fs: float
+    unit: str
+
+    @property
+    def frames(self) -> np.ndarray:
+        return self.rows[:, None] + np.arange(self.predicted.shape[1])
+
+    @property
+    def starts_fs(self) -> np.ndarray:
+        return self.times_fs(self.rows)
+
+    def times_fs(self, frames: np.ndarray) -> np.ndarray:
+        """Return times from the present, at which the last row starts."""
+        return (frames - self.rows[-1]) * self.dt_fs
+
 
 def delay_matrix(
-    predicted: np.ndarray, truth: np.ndarray | None = None, *, dt_fs: float, unit: str = "Å", what: str = "coordinate"
+    predicted: np.ndarray,
+    truth: np.ndarray | None = None,
+    *,
+    dt_fs: float,
+    rows: Sequence[int] | None = None,
+    forecast: np.ndarray | None = None,
+    unit: str = "Å",
+    what: str = "coordinate",
 ) -> Figure:
     """Draw the matrix of a model, the true one, their difference, and the spread along each anti-diagonal.
 
-    Entry (i, j) stands for frame i + j of the window, so all entries of an anti-diagonal claim to be the same number.
-    Cells with i + j ≤ history − 1 were observed; a line parts them from the future.
+    Entry (i, j) stands for the frame rows[i] + j, so all entries of an anti-diagonal claim to be the same number.
+    Cells up to the present, at which the last row starts, were observed; a line parts them from the future.
 
     Args:
-        predicted: [history, horizon + 1] of one atom and axis.
+        predicted: [rows, horizon + 1] of one atom and axis.
         truth: the same shape, or None where the future is not known.
         dt_fs: between frames.
+        rows: frames at which the rows start, rising; 0, 1, 2 … when not given.
+        forecast: [horizon], what the model made of its matrix; its error is drawn beside the matrix's.
         unit: of the entries.
         what: names the entries, such as "H3, x".
+
+    Raises:
+        ValueError: shapes that do not fit, rows that do not rise, nothing finite.
     """
     from plotly.subplots import make_subplots
 
-    predicted = np.asarray(predicted, dtype=float)
-    truth = None if truth is None else np.asarray(truth, dtype=float)
-    if predicted.ndim != 2 or not predicted.size or (truth is not None and truth.shape != predicted.shape):
-        raise ValueError(
-            f"The matrices have shapes {predicted.shape} and {None if truth is None else truth.shape}; both must be "
-            "the same [history, horizon + 1]. Choose one window, atom and axis."
-        )
-    panels = ["prediction", *([] if truth is None else ["truth", "prediction − truth"]), "along each anti-diagonal"]
-    rows = 1 if truth is None else 2
-    fig = make_subplots(rows, 2, subplot_titles=panels, horizontal_spacing=0.17, vertical_spacing=0.2)
-    _add_matrix(fig, predicted, 1, 1, dt_fs, unit, {"coloraxis": "coloraxis"})
-    if truth is not None:
-        _add_matrix(fig, truth, 1, 2, dt_fs, unit, {"coloraxis": "coloraxis"})
-        _add_matrix(fig, predicted - truth, 2, 1, dt_fs, unit, {"coloraxis": "coloraxis2"})
-    _add_spread(fig, predicted, truth, rows, dt_fs, unit)
-    legend = {"x": 0.6, "xanchor": "left", "y": 0.99 if truth is None else 0.39, "yanchor": "top"}
+    shown = _checked(predicted, truth, rows, forecast, dt_fs, unit)
+    alt = _describe(shown, what)
+    known = shown.truth is not None
+    panels = ["prediction", *(["truth", "prediction − truth"] if known else []), "do the cells of a frame agree?"]
+    height = _panel_px(shown) * (1 + known) + GAP_PX * known
+    fig = make_subplots(
+        1 + known, 2, subplot_titles=panels, horizontal_spacing=0.24, vertical_spacing=GAP_PX / height if known else 0
+    )
+    matrices = [(shown.predicted, (1, 1), "coloraxis")]
+    if shown.truth is not None:
+        matrices += [(shown.truth, (1, 2), "coloraxis"), (shown.predicted - shown.truth, (2, 1), "coloraxis2")]
+    for matrix, place, colours in matrices:
+        _add_matrix(fig, shown, matrix, place, colours)
+    _add_agreement(fig, shown, LAST_PANEL[known])
+    fig.update_xaxes(title={"standoff": 6, "font": {"size": 13}})
+    fig.update_yaxes(title={"standoff": 6, "font": {"size": 13}})
     fig.update_annotations(font={"size": 15, "color": TEXT})
-    return finish(
+    finish(
         fig,
         title=f"Delay matrix of {what}",
-        alt=_describe(predicted, truth, dt_fs, unit, what),
-        height=400 if truth is None else 760,
-        margin={"t": 100},
-        legend={**legend, "bgcolor": "rgba(0,0,0,0)"},
-        **_colours(predicted, truth, unit),
+        subtitle="left of the line: frames that were seen; right of it: the future",
+        alt=alt,
+        height=height + AROUND_PX,
+        margin={"t": 110, "r": 20, "b": 90},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 0, "yref": "container", "yanchor": "bottom"},
+        **_colours(shown),
     )
+    meta = {"alt": alt, "time_axes": [f"x{2 * (1 + known)}"], "delays": _for_the_browser(shown)}
+    return fig.update_layout(meta=meta)
 
 
-def _frames(matrix: np.ndarray) -> np.ndarray:
-    rows, columns = np.indices(matrix.shape)
-    return rows + columns
+def _checked(
+    predicted: np.ndarray,
+    truth: np.ndarray | None,
+    rows: Sequence[int] | None,
+    forecast: np.ndarray | None,
+    dt_fs: float,
+    unit: str,
+) -> _Shown:
+    """Return finite numbers of fitting shapes."""
+    predicted = np.asarray(predicted, dtype=float)
+    if predicted.ndim != 2 or not predicted.size or (truth is not None and np.shape(truth) != predicted.shape):
+        raise ValueError(
+            f"The matrices have shapes {predicted.shape} and {None if truth is None else np.shape(truth)}; both must "
+            "be the same [rows, horizon + 1]. Choose one window, atom and axis."
+        )
+    starts = np.arange(len(predicted)) if rows is None else np.asarray(rows)
+    if len(starts) != len(predicted) or (np.diff(starts) < 1).any():
+        raise ValueError(f"rows was {list(starts)}; needed are {len(predicted)} rising frames, one for each row.")
+    if forecast is not None and np.shape(forecast) != (predicted.shape[1] - 1,):
+        raise ValueError(
+            f"The forecast has shape {np.shape(forecast)}; needed is one value for each of {predicted.shape[1] - 1} "
+            "frames after the present."
+        )
+    if not np.isfinite(predicted).any():
+        raise ValueError("The matrix holds nothing but NaN or infinity: did the training diverge?")
+    known, made = (None if one is None else _finite(one) for one in (truth, forecast))
+    return _Shown(_finite(predicted), known, made, starts, dt_fs, unit)
 
 
-def _add_matrix(
-    fig: Figure, matrix: np.ndarray, row: int, column: int, dt_fs: float, unit: str, colours: dict[str, Any]
-) -> None:
-    frames = _frames(matrix)
-    times = (frames - (len(matrix) - 1)) * dt_fs
-    known = np.where(times <= 0, "observed", "future")
-    facts = np.stack([frames.astype(object), times.astype(object), known.astype(object)], axis=-1)
-    frame = "(%{y}, %{x}), frame %{customdata[0]}, %{customdata[1]:+g} fs, %{customdata[2]}"
-    hover = f"{frame}: %{{z:.4f}} {plain(unit)}<extra></extra>"
-    fig.add_heatmap(z=matrix, customdata=facts, hovertemplate=hover, row=row, col=column, **colours)
-    x, y = boundary(*matrix.shape)
+def _finite(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _panel_px(shown: _Shown) -> int:
+    return int(np.clip(ROW_PX * len(shown.rows), LEAST_PX, MOST_PX))
+
+
+def _for_the_browser(shown: _Shown) -> list[dict[str, Any]]:
+    """Return where each panel's rows start: the browser finds by it the cells of a frame and the frame of a cell."""
+    longest = (shown.predicted.shape[1] - 1) * shown.dt_fs
+    common = {"starts_fs": shown.starts_fs.tolist(), "longest_fs": longest, "dt_fs": shown.dt_fs}
+    axes = ["", "2", "3"] if shown.truth is not None else [""]
+    return [{"xref": f"x{axis}", "yref": f"y{axis}", **common} for axis in axes]
+
+
+def _add_matrix(fig: Figure, shown: _Shown, matrix: np.ndarray, place: tuple[int, int], colours: str) -> None:
+    row, column = place
+    times = shown.times_fs(shown.frames)
+    known = np.where(times <= 0, "seen", "future")
+    facts = np.stack([shown.frames.astype(object), times.astype(object), known.astype(object)], axis=-1)
+    frame = "frame %{customdata[0]}, %{customdata[1]:+g} fs (%{customdata[2]}): %{z:.4f} " + plain(shown.unit)
+    starts = np.broadcast_to([[f"{start:+g}"] for start in shown.starts_fs], matrix.shape)
+    hover = f"{frame}<br>row from %{{text}} fs, delay %{{x:g}} fs<extra></extra>"
+    delays = np.arange(matrix.shape[1]) * shown.dt_fs
+    fig.add_heatmap(
+        x=delays, z=matrix, customdata=facts, text=starts, hovertemplate=hover, row=row, col=column, coloraxis=colours
+    )
+    x, y = boundary(shown.rows, matrix.shape[1])
     for line in ({"color": "#FFFFFF", "width": 5}, {"color": MAIN_COLOUR, "width": 2.5}):
-        fig.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, row=row, col=column)
-    fig.update_xaxes(
-        title_text="delay j (frames)", showgrid=False, range=[-0.5, matrix.shape[1] - 0.5], row=row, col=column
-    )
-    fig.update_yaxes(
-        title_text="start i (frames)", showgrid=False, range=[len(matrix) - 0.5, -0.5], row=row, col=column
-    )
-
-
-def boundary(history: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the staircase between cells with i + j ≤ history − 1 and the others, as x and y in cell units."""
-    last_known = np.minimum(history - 1 - np.arange(history), columns - 1)
-    return np.repeat(last_known + 0.5, 2), (np.arange(history)[:, None] + [-0.5, 0.5]).ravel()
-
-
-def along_antidiagonals(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of the entries that stand for each frame, [history + horizon]."""
-    frames = _frames(matrix).ravel()
-    counts = np.bincount(frames)
-    means = np.bincount(frames, matrix.ravel()) / counts
-    return means, np.sqrt(np.bincount(frames, np.square(matrix.ravel() - means[frames])) / counts)
-
-
-def _add_spread(
-    fig: Figure, predicted: np.ndarray, truth: np.ndarray | None, row: int, dt_fs: float, unit: str
-) -> None:
-    means, spread = along_antidiagonals(predicted)
-    times = (np.arange(len(means)) - (len(predicted) - 1)) * dt_fs
-    curves = [("spread", spread, {"color": MAIN_COLOUR, "width": 3}, "circle")]
-    if truth is not None:
-        error = np.abs(means - along_antidiagonals(truth)[0])
-        curves.append(("error of the mean", error, {"color": PALETTE[0], "width": 3, "dash": "dash"}, "square"))
-    for name, values, line, symbol in curves:
-        hover = f"{name} at %{{x:+g}} fs: %{{y:.4f}} {plain(unit)}<extra></extra>"
         fig.add_scatter(
-            x=times, y=values, name=name, mode="lines+markers", line=line, marker={"symbol": symbol, "size": 6},
-            showlegend=True, hovertemplate=hover, row=row, col=2,
+            x=x * shown.dt_fs, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, row=row, col=column
+        )
+    ends = [-0.5 * shown.dt_fs, (matrix.shape[1] - 0.5) * shown.dt_fs]
+    fig.update_xaxes(title_text="delay (fs)", showgrid=False, range=ends, row=row, col=column)
+    fig.update_yaxes(
+        title_text="row starts at (fs)", showgrid=False, range=[len(matrix) - 0.5, -0.5], row=row, col=column,
+        **_row_ticks(shown),
+    )  # fmt: skip
+
+
+def _row_ticks(shown: _Shown) -> dict[str, Any]:
+    """Return the times at which rows start as ticks, the present's among them, not more than fit."""
+    last, step = len(shown.rows) - 1, max(1, -(-len(shown.rows) // 8))
+    ticks = list(range(last, -1, -step))[::-1]
+    words = [f"{shown.starts_fs[tick]:+g}".replace("-", "−") if tick != last else "now" for tick in ticks]
+    return {"tickvals": ticks, "ticktext": words}
+
+
+def boundary(rows: Sequence[int] | np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the staircase between cells up to the frame at which the last row starts and the others.
+
+    As x in columns and y in rows, both counted from the centre of the first cell.
+    """
+    rows = np.asarray(rows)
+    last_known = np.minimum(rows[-1] - rows, columns - 1)
+    return np.repeat(last_known + 0.5, 2), (np.arange(len(rows))[:, None] + [-0.5, 0.5]).ravel()
+
+
+def _curves(shown: _Shown) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return, by name, frames and deviations: how cells of a frame differ, how far they and the forecast are off."""
+    cells = along_antidiagonals(shown.predicted, shown.rows)
+    curves = {"spread of the cells": (cells.frames, cells.spread)}
+    if shown.truth is not None:
+        truth = along_antidiagonals(shown.truth, shown.rows).means
+        curves["error of their mean"] = (cells.frames, np.abs(cells.means - truth))
+        if shown.forecast is not None:
+            ahead = cells.frames > shown.rows[-1]
+            curves["error of the forecast"] = (cells.frames[ahead], np.abs(shown.forecast - truth[ahead]))
+    return curves
+
+
+def _add_agreement(fig: Figure, shown: _Shown, place: tuple[int, int]) -> None:
+    row, column = place
+    counts = along_antidiagonals(shown.predicted, shown.rows)
+    looks = [
+        ({"color": MAIN_COLOUR, "width": 3}, "circle"),
+        ({"color": PALETTE[0], "width": 3, "dash": "dash"}, "square"),
+        ({"color": PALETTE[2], "width": 2, "dash": "dot"}, "diamond"),
+    ]
+    for (name, (frames, values)), (line, symbol) in zip(_curves(shown).items(), looks, strict=False):
+        hover = f"{name} at %{{x:+g}} fs: %{{y:.4f}} {plain(shown.unit)}, frame %{{customdata[0]}}"
+        fig.add_scatter(
+            x=shown.times_fs(frames), y=values, name=name, mode="lines+markers", line=line,
+            marker={"symbol": symbol, "size": 5}, showlegend=True,
+            customdata=np.stack([frames, counts.counts[frames - shown.rows[0]]], axis=-1),
+            hovertemplate=f"{hover}, held by %{{customdata[1]}}<extra></extra>", row=row, col=column,
         )  # fmt: skip
-    fig.add_vline(x=0, line={"color": TEXT, "dash": "dot", "width": 2}, row=row, col=2)  # type: ignore[arg-type]
-    fig.update_xaxes(title_text="time from the present (fs)", row=row, col=2)
-    fig.update_yaxes(title_text=f"deviation ({plain(unit)})", rangemode="tozero", tickformat="~g", row=row, col=2)
+    fig.add_vline(x=0, line={"color": TEXT, "dash": "dot", "width": 2}, row=row, col=column)  # type: ignore[arg-type]
+    fig.update_xaxes(title_text="time from the present (fs)", row=row, col=column)
+    fig.update_yaxes(
+        title_text=f"deviation ({plain(shown.unit)})", rangemode="tozero", tickformat="~g", row=row, col=column
+    )
 
 
-def _colours(predicted: np.ndarray, truth: np.ndarray | None, unit: str) -> dict[str, Any]:
-    bar = {"thickness": 14, "title": {"text": plain(unit)}, "tickformat": "~g", "x": 0.42, "xanchor": "left"}
-    if truth is None:
-        return {"coloraxis": {"colorscale": SEQUENTIAL, "colorbar": bar}}
-    both = np.concatenate([predicted, truth])
-    span = float(np.nanmax(np.abs(predicted - truth))) or 1.0
-    upper, lower = {"y": 1, "yanchor": "top", "len": 0.42}, {"y": 0, "yanchor": "bottom", "len": 0.42}
+def _colours(shown: _Shown) -> dict[str, Any]:
+    bar = {"thickness": 12, "title": {"text": plain(shown.unit)}, "tickformat": "~g", "x": 0.385, "xanchor": "left"}
+    bar |= {"xpad": 5, "nticks": 5, "tickfont": {"size": 12}}
+    both = shown.predicted if shown.truth is None else np.stack([shown.predicted, shown.truth])
     limits = {"cmin": np.nanmin(both), "cmax": np.nanmax(both)}
+    if shown.truth is None:
+        return {"coloraxis": {"colorscale": SEQUENTIAL, "colorbar": bar, **limits}}
+    span = _largest(np.abs(shown.predicted - shown.truth).ravel()) or 1.0
+    upper, lower = {"y": 1, "yanchor": "top", "len": 0.42}, {"y": 0, "yanchor": "bottom", "len": 0.42}
     return {
         "coloraxis": {"colorscale": SEQUENTIAL, "colorbar": {**bar, **upper}, **limits},
         "coloraxis2": {"colorscale": DIVERGING, "colorbar": {**bar, **lower}, "cmin": -span, "cmax": span},
     }
 
 
-def _describe(predicted: np.ndarray, truth: np.ndarray | None, dt_fs: float, unit: str, what: str) -> str:
-    means, spread = along_antidiagonals(predicted)
-    future = slice(len(predicted), None)
-    widest = number(float(np.max(spread[future], initial=0)), unit)
+def _largest(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size else 0.0
+
+
+def _describe(shown: _Shown, what: str) -> str:
+    rows = ", ".join(f"{start:g}" for start in shown.starts_fs)
     text = (
-        f"Delay matrix of {what}, {predicted.shape[0]} starts by {predicted.shape[1]} delays of {dt_fs:g} fs. "
-        f"Largest spread along an anti-diagonal of the future: {widest}."
+        f"Delay matrix of {what}, {len(shown.rows)} rows that start at {rows} fs by {shown.predicted.shape[1]} delays "
+        f"of {shown.dt_fs:g} fs."
     )
-    if truth is None:
-        return text
-    error = np.abs(means - along_antidiagonals(truth)[0])[future]
-    return f"{text} Largest error of its mean: {number(float(np.max(error, initial=0)), unit)}."
+    missing = int(np.isnan(shown.predicted).sum())
+    lost = f" {missing} cells are not finite and left out." if missing else ""
+    return f"{text} {_agreement(shown)}{lost}"
+
+
+def agreement(
+    predicted: np.ndarray,
+    truth: np.ndarray | None = None,
+    *,
+    dt_fs: float,
+    rows: Sequence[int] | None = None,
+    forecast: np.ndarray | None = None,
+    unit: str = "Å",
+) -> str:
+    """Return in words what the last panel of `delay_matrix` shows of the future; arguments as there."""
+    return _agreement(_checked(predicted, truth, rows, forecast, dt_fs, unit))
+
+
+def _agreement(shown: _Shown) -> str:
+    cells = along_antidiagonals(shown.predicted, shown.rows)
+    counts = cells.counts[cells.frames > shown.rows[-1]]
+    shared = int((counts > 1).sum())
+    said = [f"Two cells or more, at most {counts.max(initial=0)}, hold {shared} of {len(counts)} future frames"]
+    for name, (frames, values) in _curves(shown).items():
+        ahead = (frames > shown.rows[-1]) & np.isfinite(values)
+        if ahead.any():
+            worst = frames[ahead][values[ahead].argmax()]
+            mean, most = number(values[ahead].mean()), number(values[ahead].max(), shown.unit)
+            said.append(f"{name}: {mean} on average, at most {most} at {shown.times_fs(worst):+g} fs")
+    return "; ".join(said) + "."

@@ -217,36 +217,6 @@ def test_attention_by_distance_averages_in_bins():
     assert (list(mean.x), list(mean.y)) == ([0.25, 1.25], pytest.approx([0.3, 0.7]))
 
 
-@pytest.mark.parametrize(("history", "columns"), [(5, 7), (4, 3), (3, 3), (1, 4)])
-def test_the_staircase_parts_known_from_unknown(history, columns):
-    x, y = delay.boundary(history, columns)
-    rows, delays = np.indices((history, columns))
-    edge = np.array([x[y == row + 0.5][0] for row in range(history)])
-    np.testing.assert_array_equal(delays < edge[rows], rows + delays <= history - 1)
-
-
-def test_a_hankel_matrix_has_no_spread_and_a_shift_is_its_error():
-    figure = FIGURES["delay_matrix"]
-    np.testing.assert_allclose(trace(figure, "spread").y, 0, atol=1e-12)
-    np.testing.assert_allclose(trace(figure, "error of the mean").y, 0.1)
-    np.testing.assert_allclose(trace(figure, "spread").x, np.arange(11) - 4)
-    prediction, truth, difference = [one for one in figure.data if one.type == "heatmap"]
-    np.testing.assert_allclose(difference.z, np.asarray(prediction.z) - np.asarray(truth.z))
-    assert list(prediction.customdata[0][4]) == [4, 0.0, "observed"]
-    assert list(prediction.customdata[4][1]) == [5, 1.0, "future"]
-
-
-def test_spread_is_the_standard_deviation_of_what_should_agree():
-    means, spread = delay.along_antidiagonals(np.array([[0.0, 1, 5], [3, 7, 2]]))
-    np.testing.assert_allclose(means, [0, 2, 6, 2])
-    np.testing.assert_allclose(spread, [0, 1, 1, 0])
-
-
-def test_matrices_that_differ_are_refused():
-    with pytest.raises(ValueError, match=r"\(5, 7\) and \(5, 6\)"):
-        delay.delay_matrix(hankel(), hankel(columns=6), dt_fs=1.0)
-
-
 def test_densities_integrate_to_one():
     for name in ("bond_lengths", "torsions"):
         for one in FIGURES[name].data:
