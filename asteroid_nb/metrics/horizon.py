@@ -134,6 +134,16 @@ class ErrorTable:
             walkers=stack(lambda t: t.walkers),
         )
 
+    def rows(self, windows: Sequence[int] | np.ndarray) -> "ErrorTable":
+        """Return the table of some windows alone."""
+        return dataclasses.replace(
+            self,
+            squared={name: errors[windows] for name, errors in self.squared.items()},
+            absolute={name: errors[windows] for name, errors in self.absolute.items()},
+            starts=self.starts[windows],
+            walkers=self.walkers[windows],
+        )
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.squared)
@@ -144,13 +154,7 @@ class ErrorTable:
 
     def per_window(self, name: str, measure: Measure = "rmse") -> Float[np.ndarray, "windows horizon"]:
         """Return the measure in Å of each window, over its atoms."""
-        if measure == "rmse":
-            return np.sqrt(self._of(self.squared, name).mean(axis=2, dtype=float) / 3)
-        if measure == "mae":
-            return self._of(self.absolute, name).mean(axis=2, dtype=float) / 3
-        if measure == "ade":
-            return np.sqrt(self._of(self.squared, name)).mean(axis=2, dtype=float)
-        raise ValueError(f"The measure was {measure!r}; choose one of {', '.join(MEASURES)}.")
+        return self._mean(name, measure, axis=2)
 
     def by_lead(self, name: str, measure: Measure = "rmse") -> Float[np.ndarray, " horizon"]:
         """Return the measure in Å over all windows and atoms; the RMSE pools squares, so large windows weigh more."""
@@ -171,7 +175,13 @@ class ErrorTable:
         return float(self.by_lead(name, "ade")[-1])
 
     def per_atom_rmse(self, name: str) -> Float[np.ndarray, "horizon atoms"]:
-        return np.sqrt(self._of(self.squared, name).mean(axis=0, dtype=float) / 3)
+        return self.per_atom(name, "rmse")
+
+    def per_atom(
+        self, name: str, measure: Measure = "rmse", *, windows: slice = slice(None), leads: slice = slice(None)
+    ) -> Float[np.ndarray, "leads atoms"]:
+        """Return the measure in Å of each atom, over all windows or some, at all lead times or some."""
+        return self._mean(name, measure, axis=0, windows=windows, leads=leads)
 
     def band(self, name: str, measure: Measure = "rmse", low: float = 10, high: float = 90) -> Band:
         """Return median and percentiles over windows."""
@@ -254,6 +264,18 @@ class ErrorTable:
             raise UnreadableFile(
                 f"{path} is no table of errors, or a damaged one ({error}). Evaluate again."
             ) from error
+
+    def _mean(
+        self, name: str, measure: Measure, *, axis: int, windows: slice = slice(None), leads: slice = slice(None)
+    ) -> np.ndarray:
+        """Return the measure over one axis of [windows, horizon, atoms]."""
+        if measure not in MEASURES:
+            raise ValueError(f"The measure was {measure!r}; choose one of {', '.join(MEASURES)}.")
+        errors = self._of(self.absolute if measure == "mae" else self.squared, name)[windows, leads]
+        if measure == "ade":
+            return np.sqrt(errors).mean(axis=axis, dtype=float)
+        per_coordinate = errors.mean(axis=axis, dtype=float) / 3
+        return np.sqrt(per_coordinate) if measure == "rmse" else per_coordinate
 
     def _of(self, errors: Mapping[str, np.ndarray], name: str) -> np.ndarray:
         if name not in errors:

@@ -32,19 +32,27 @@ def in_words(text: str) -> str:
 
 
 class ErrorLine(HTML):
-    """A line under a widget that stays empty until one of its callbacks fails."""
+    """A line under a widget that stays empty until one of its callbacks fails, and until that one succeeds again."""
+
+    _failed: tuple[Callable[..., Any], Exception] | None = None
 
     def guard(self, callback: Callable[..., Any]) -> Callable[..., Any]:
-        """Return ``callback``, whose errors are shown here and raised on: nothing is swallowed."""
+        """Return ``callback``, whose errors are shown here and raised on: nothing is swallowed.
+
+        The success of another callback leaves the error where it is: one click may call several.
+        """
 
         @functools.wraps(callback)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             try:
                 outcome = callback(*args, **kwargs)
             except Exception as error:
-                self.show(error)
+                if self._failed is None or self._failed[1] is not error:
+                    self._failed = (callback, error)
+                    self.show(error)
                 raise
-            self.value = ""
+            if self._failed is not None and self._failed[0] == callback:
+                self.value, self._failed = "", None
             return outcome
 
         return guarded

@@ -94,6 +94,19 @@ def test_the_table_repeats_the_functions(table, truth):
     np.testing.assert_allclose(np.stack(table.band("model")), np.stack(expected), rtol=1e-6)
 
 
+@pytest.mark.parametrize("measure", ["rmse", "mae", "ade"])
+def test_errors_per_atom_are_those_of_tables_of_one_atom(table, truth, measure):
+    noise = np.random.default_rng(2).normal(size=truth.shape)
+    whole = ErrorTable.of({"model": truth + noise}, truth, dt_fs=2.0)
+    per_atom = whole.per_atom("model", measure)
+    for atom in range(truth.shape[2]):
+        one = ErrorTable.of({"model": (truth + noise)[:, :, [atom]]}, truth[:, :, [atom]], dt_fs=2.0)
+        np.testing.assert_allclose(per_atom[:, atom], one.by_lead("model", measure), rtol=1e-6)
+    part = whole.per_atom("model", measure, windows=slice(3, 4), leads=slice(1, 2))
+    alone = ErrorTable.of({"model": (truth + noise)[3:4, 1:2]}, truth[3:4, 1:2], dt_fs=2.0)
+    np.testing.assert_allclose(part, alone.per_atom("model", measure), rtol=1e-6)
+
+
 def test_ratio_to_one_rival_and_to_the_best_of_several(table):
     np.testing.assert_allclose(table.ratio("model", "copy"), 1 / 3, rtol=1e-6)
     np.testing.assert_allclose(

