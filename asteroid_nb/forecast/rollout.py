@@ -94,7 +94,6 @@ def _as_trajectory(run: Run, source: Trajectory, path: Tensor, start: int) -> Tr
     )
 
 
-@torch.no_grad()
 def attention(run: Run, window: Window) -> dict[str, np.ndarray]:
     """Return the attention weights of every layer as the forecast of one window used them.
 
@@ -102,13 +101,29 @@ def attention(run: Run, window: Window) -> dict[str, np.ndarray]:
     and keys are atoms, then registers; over time ("temporal") and in the decoder's reading of the encoder
     ("transformation") ``each`` is an atom or register, queries are the times of the stack the layer is in. Keys of the
     transformation are the encoder's times of the same atom, then all atoms at the present. What was masked is zero.
+
+    There is no attention of the STI equation among them: the delay matrix is read from the encoder's tokens by a linear
+    head, and its conjugate Ψ, which does attend, runs in training alone.
     """
-    first = Window.of(window.history[:1], dt_fs=window.dt_fs).to(run.device)
+    first = Window.of(window.history[:1], dt_fs=window.dt_fs)
+    return {name: weights[0].numpy() for name, weights in _recorded(run, first).items()}
+
+
+def mean_attention(run: Run, windows: Windows, *, batch_size: int = 32) -> dict[str, np.ndarray]:
+    """Return the mean over windows of what `attention` returns for one."""
+    total: dict[str, Tensor] = {}
+    for window in windows.batches(batch_size):
+        for name, weights in _recorded(run, window).items():
+            total[name] = total.get(name, torch.zeros(())) + weights.double().sum(0)
+    return {name: (weights / len(windows)).float().numpy() for name, weights in total.items()}
+
+
+@torch.no_grad()
+def _recorded(run: Run, window: Window) -> dict[str, Tensor]:
+    """Return [windows, each, heads, queries, keys] of every layer that the forecast ran."""
     with recording(run.model.eval()) as record:
-        run.model.predict(first, cached=False)
-    return {
-        _short(name): weights[0].float().cpu().numpy() for name, weights in record.items() if "conjugate" not in name
-    }
+        run.model.predict(window.to(run.device), cached=False)
+    return {_short(name): weights.float().cpu() for name, weights in record.items()}
 
 
 def _short(name: str) -> str:
@@ -194,3 +209,18 @@ def delay_matrices(run: Run, trajectory: Trajectory, start: int = 0) -> DelayMat
         name=run.name,
         start=start,
     )
+
+
+def windows_along(run: Run, trajectory: Trajectory, *, start: int = 0, n_windows: int) -> Windows:
+    """Return windows that begin at ``start`` and at stored frames spread evenly from there to the end.
+
+    Raises:
+        ModelMismatch, TrajectoryTooShort: as in `predict`.
+        InvalidSettings: ``n_windows`` below 1.
+    """
+    if n_windows < 1:
+        raise InvalidSettings(f"n_windows was {n_windows}; at least one window is looked at.")
+    shape = run.shape_for(trajectory)
+    _must_hold(trajectory, start, shape.span_frames, f"{shape}")
+    frames = np.unique(np.linspace(start, trajectory.n_frames - shape.span_frames, n_windows).astype(np.int64))
+    return Windows([trajectory], shape, starts=np.stack([np.zeros_like(frames), frames], axis=1))

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asteroid_nb.views.style import MAIN_COLOUR, SEQUENTIAL, TEXT, finish, number, plain
+from asteroid_nb.metrics.attention import mean_by_distance
+from asteroid_nb.views.style import MAIN_COLOUR, PALETTE, SEQUENTIAL, TEXT, finish, number, plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 #: Larger maps are read by hovering: their numbers would not fit the cells.
 MOST_KEYS_WITH_NUMBERS = 12
+
+#: Points that a browser still moves at ease; of more pairs one in so many is drawn.
+MOST_PAIRS = 3000
+
+LEGEND = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}
 
 
 def attention_map(
@@ -22,7 +28,10 @@ def attention_map(
     key_labels: Sequence[str],
     *,
     title: str = "Attention",
+    subtitle: str = "",
     kind: str = "attention",
+    chosen: int | None = None,
+    largest: float | None = None,
 ) -> Figure:
     """Draw weights as a heat map, from 0 to the largest; each cell carries its query and key index.
 
@@ -31,7 +40,10 @@ def attention_map(
         query_labels: [queries], names of atoms or times with their unit.
         key_labels: [keys].
         title: of the figure.
-        kind: local, global, temporal, transformation or STI; names the axes and the alternative text.
+        subtitle: below it.
+        kind: local, global, temporal or transformation; names the axes and the alternative text.
+        chosen: a query whose row is outlined.
+        largest: the weight that gets the last colour, beyond which all look the same; the largest there is.
     """
     from plotly.graph_objects import Figure
 
@@ -47,8 +59,8 @@ def attention_map(
         texttemplate="%{z:.2f}" if max(weights.shape) <= MOST_KEYS_WITH_NUMBERS else None,
         colorscale=SEQUENTIAL,
         zmin=0,
-        zmax=_largest(weights),
-        colorbar={"title": {"text": "weight (no unit)", "side": "right"}, "tickformat": "~g"},
+        zmax=largest or _largest(weights),
+        colorbar={"title": {"text": "weight (no unit)", "side": "right"}, "tickformat": "~g", "thickness": 14},
         xgap=gap,
         ygap=gap,
         hovertemplate="%{text}: %{z:.3f}<extra></extra>",
@@ -56,42 +68,86 @@ def attention_map(
     fig.update_xaxes(title_text=f"looked at (key, {plain(kind)})", **_ticks(keys))
     fig.update_yaxes(title_text=f"looking (query, {plain(kind)})", autorange="reversed", **_ticks(queries))
     height = int(np.clip(170 + 36 * len(queries), 380, 760))
-    return finish(fig, title=title, alt=_describe(weights, query_labels, key_labels, kind), height=height)
+    alt = _describe(weights, query_labels, key_labels, kind)
+    return finish(
+        fig, title=title, subtitle=subtitle, alt=alt, height=height, shapes=_outline(chosen), hovermode="closest"
+    )
 
 
-def attention_by_distance(weights: np.ndarray, distances: np.ndarray, *, bin_ang: float = 0.5) -> Figure:
+def attention_by_distance(
+    weights: np.ndarray,
+    distances: np.ndarray,
+    *,
+    bin_ang: float = 0.5,
+    labels: Sequence[str] = (),
+    chosen: int | None = None,
+    even: float | None = None,
+    subtitle: str = "",
+) -> Figure:
     """Draw each weight against the distance of its pair, with means in bins and the weight of looking everywhere alike.
 
     Args:
         weights: [queries, keys] between atoms, without registers.
         distances: [queries, keys] Å.
         bin_ang: width of the bins of the mean.
+        labels: [atoms]; named when pointed at.
+        chosen: a query whose pairs are drawn large and named.
+        even: the weight if all keys were looked at alike, where it is not one over their number.
+        subtitle: below the title.
     """
     from plotly.graph_objects import Figure
 
     distances = np.asarray(distances, dtype=float)
     weights = _matrix(weights, distances.shape, "the distances")
-    seen = np.isfinite(weights) & np.isfinite(distances)
-    bins = np.floor(distances[seen] / bin_ang).astype(int)
-    filled, inverse = np.unique(bins, return_inverse=True)
-    means = np.bincount(inverse, weights[seen]) / np.bincount(inverse)
-    even = 1 / weights.shape[1]
+    names = [plain(label) for label in labels] or [str(atom + 1) for atom in range(max(weights.shape))]
+    every = np.argwhere(np.isfinite(weights) & np.isfinite(distances))
+    mid, means = mean_by_distance(weights, distances, bin_ang=bin_ang)
+    even = 1 / weights.shape[1] if even is None else even
     fig = Figure()
-    hover = "%{x:.2f} Å: %{y:.3f}"
-    dots = {"color": "#56B4E9", "size": 6, "opacity": 0.6, "symbol": "circle-open"}
-    fig.add_scatter(x=distances[seen], y=weights[seen], mode="markers", marker=dots, name="pairs", hovertemplate=hover)
-    line = {"color": MAIN_COLOUR, "width": 4}
-    mid = (filled + 0.5) * bin_ang
-    fig.add_scatter(
-        x=mid, y=means, mode="lines+markers", line=line, marker={"size": 8}, name="mean", hovertemplate=hover
-    )
-    fig.add_hline(y=even, line={"color": TEXT, "dash": "dash", "width": 2}, annotation_text="everywhere alike")
+    _add_pairs(fig, every, weights, distances, names)
+    _add_means(fig, mid, means)
+    if chosen is not None:
+        _add_chosen(fig, every[every[:, 0] == chosen], weights, distances, names)
+    note = {"annotation_text": "everywhere alike", "annotation_position": "top right", "annotation_font_size": 11}
+    fig.add_hline(y=even, line={"color": TEXT, "dash": "dash", "width": 2}, **note)
     fig.update_xaxes(title_text="distance (Å)", rangemode="tozero")
     fig.update_yaxes(title_text="weight (no unit)", rangemode="tozero", tickformat="~g")
     parts = ", ".join(f"{number(at, 'Å')} {number(mean)}" for at, mean in zip(mid, means, strict=True))
     alt = f"Scatter plot of attention against distance. Mean weight by distance: {parts}; {number(even)} if even."
-    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
-    return finish(fig, title="Attention by distance", alt=alt, height=440, legend=legend)
+    title = "Attention by distance"
+    return finish(fig, title=title, subtitle=subtitle, alt=alt, height=440, legend=LEGEND, hovermode="closest")
+
+
+def _add_pairs(fig: Figure, pairs: np.ndarray, weights: np.ndarray, distances: np.ndarray, names: list[str]) -> None:
+    step = -(-len(pairs) // MOST_PAIRS) or 1
+    dots = {"color": "#56B4E9", "size": 6, "opacity": 0.7, "symbol": "circle-open"}
+    shown = f"one pair in {step}" if step > 1 else "pairs"
+    fig.add_scatter(**_pairs(pairs[::step], weights, distances, names), mode="markers", marker=dots, name=shown)
+
+
+def _add_means(fig: Figure, mid: np.ndarray, means: np.ndarray) -> None:
+    fig.add_scatter(
+        x=mid,
+        y=means,
+        mode="lines+markers",
+        line={"color": PALETTE[0], "width": 4},
+        marker={"size": 8},
+        name="mean",
+        hovertemplate="mean at %{x:.2f} Å: %{y:.3f}<extra></extra>",
+    )
+
+
+def _add_chosen(fig: Figure, pairs: np.ndarray, weights: np.ndarray, distances: np.ndarray, names: list[str]) -> None:
+    fig.add_scatter(
+        **_pairs(pairs, weights, distances, names),
+        mode="markers+text",
+        text=_named(pairs, weights, names),
+        textposition="top center",
+        textfont={"size": 11},
+        cliponaxis=False,
+        marker={"color": MAIN_COLOUR, "size": 10, "symbol": "diamond"},
+        name=f"of {names[pairs[0, 0]]}" if len(pairs) else "of the chosen",
+    )
 
 
 def _matrix(weights: np.ndarray, shape: tuple[int, ...], rival: str) -> np.ndarray:
@@ -107,6 +163,32 @@ def _matrix(weights: np.ndarray, shape: tuple[int, ...], rival: str) -> np.ndarr
 def _largest(weights: np.ndarray) -> float:
     seen = weights[np.isfinite(weights)]
     return float(seen.max()) if seen.size and seen.max() > 0 else 1.0
+
+
+def _outline(row: int | None) -> list[dict[str, Any]]:
+    if row is None:
+        return []
+    place = {"xref": "paper", "x0": 0, "x1": 1, "y0": row - 0.5, "y1": row + 0.5}
+    return [{"type": "rect", **place, "line": {"color": MAIN_COLOUR, "width": 2}}]
+
+
+def _pairs(pairs: np.ndarray, weights: np.ndarray, distances: np.ndarray, names: list[str]) -> dict[str, Any]:
+    """Return what the points of some pairs share: places, [query, key] as customdata, and names to be pointed at."""
+    first, second = pairs.T
+    return {
+        "x": distances[first, second],
+        "y": weights[first, second],
+        "customdata": pairs,
+        "hovertext": [f"{names[query]} looks at {names[key]}" for query, key in pairs.tolist()],
+        "hovertemplate": "%{hovertext}, %{x:.2f} Å: %{y:.3f}<extra></extra>",
+    }
+
+
+def _named(pairs: np.ndarray, weights: np.ndarray, names: list[str], *, most: int = 4) -> list[str]:
+    """Return the key of the strongest pairs as text, nothing for the others: names of all would cover each other."""
+    strength = weights[tuple(pairs.T)]
+    strongest = set(np.argsort(-strength)[:most].tolist())
+    return [names[key] if at in strongest else "" for at, (_, key) in enumerate(pairs.tolist())]
 
 
 def _ticks(labels: list[str]) -> dict:

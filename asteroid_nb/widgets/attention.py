@@ -1,42 +1,41 @@
-"""A first look at attention: choose kind, layer, head and time, and see who looks at whom."""
+"""The attention explorer: choose kind, layer, head, query and time, and see who looks at whom, in a map and in 3D."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from ipywidgets import Dropdown, HBox, Layout, SelectionSlider, VBox
+from ipywidgets import HTML, Box, Layout, VBox
+from traitlets import Int
 
+from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory
+from asteroid_nb.forecast.run import Run
 from asteroid_nb.views.attention import attention_map
-from asteroid_nb.widgets.parts import ErrorLine, replace_former
+from asteroid_nb.widgets.attention_controls import ALL, AttentionControls
+from asteroid_nb.widgets.attention_records import AttentionLabels, Recorded, nearest, record
+from asteroid_nb.widgets.attention_views import Shown
+from asteroid_nb.widgets.compare import Comparison
+from asteroid_nb.widgets.links import link_in_browser
+from asteroid_nb.widgets.parts import FAINT, ErrorLine, close_tree, escaped, hear_while_busy, replace_former
+from asteroid_nb.widgets.plot import Plot
 
-MEAN = "mean over heads"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttentionLabels:
-    """Names along the axes of one record [each, heads, queries, keys]; empty ones are counted from 1.
-
-    Args:
-        queries: who looks.
-        keys: whom they look at.
-        each: one map per entry: times for attention between atoms, atoms for attention in time.
-        each_name: what ``each`` counts.
-    """
-
-    queries: Sequence[str] = ()
-    keys: Sequence[str] = ()
-    each: Sequence[str] = ()
-    each_name: str = "time"
+ABOUT = (
+    f"<details style='font-size:12px;{FAINT}'><summary style='cursor:pointer'>What these weights are</summary>"
+    "<div style='line-height:1.4;max-width:110ch'>Weights show where information was read, not why a forecast came out "
+    "as it did. The STI equation has no attention in a forecast: its delay matrix is read from the encoder's tokens by "
+    "a linear head, and its conjugate, which does attend, runs in training alone.</div></details>"
+)
 
 
 def attention_explorer(
-    records: Mapping[str, np.ndarray], labels: Mapping[str, AttentionLabels] | None = None
+    records: Mapping[str, np.ndarray],
+    labels: Mapping[str, AttentionLabels] | None = None,
+    trajectory: Trajectory | None = None,
+    *,
+    history: int = 1,
+    comparison: Comparison | None = None,
 ) -> AttentionExplorer:
     """Return an explorer of recorded attention weights.
 
@@ -44,130 +43,235 @@ def attention_explorer(
         records: [each, heads, queries, keys], NaN where masked, by a name with a layer number in it:
             ``"encoder.0.local"``.
         labels: by a record's name, or by a part of it (``"local"``).
+        trajectory: the frames of the window, for 3D and distances.
+        history: leading frames of it that were seen.
+        comparison: a panel of the same atoms to draw into, instead of a pane of its own.
 
     Raises:
         InvalidTrajectory: no record, another shape, infinity, or labels that do not fit.
     """
-    explorer = AttentionExplorer(records, labels or {})
+    recorded = Recorded(records=records, labels=labels or {}, trajectory=trajectory, history=history)
+    explorer = AttentionExplorer(recorded, comparison=comparison)
     replace_former(explorer)
     return explorer
 
 
 class AttentionExplorer(VBox):
-    """What `attention_explorer` returns; its controls are ``kind``, ``layer``, ``head`` and ``each``."""
+    """What `attention_explorer` returns; ``controls`` holds ``kind``, ``layer``, ``head``, ``query`` and ``time``.
 
-    #: True while one choice changes what the others offer: until then they do not fit each other.
-    _fitting = False
+    ``atom`` is the query, −1 for none, ``frame`` that of the 3D pane; the browser links both to map and pane.
 
-    def __init__(self, records: Mapping[str, np.ndarray], labels: Mapping[str, AttentionLabels]):
-        self._records = {name: _checked(name, weights) for name, weights in records.items()}
-        if not self._records:
-            raise InvalidTrajectory("No attention was recorded. Run the forecast again with recording switched on.")
-        self._labels = {name: _labels(name, weights, labels) for name, weights in self._records.items()}
-        self._names = _by_kind_and_layer(self._records)
-        wide = {"layout": Layout(width="auto", min_width="150px"), "style": {"description_width": "initial"}}
-        self.kind = Dropdown(options=list(self._names), description="kind", **wide)
-        self.layer = Dropdown(options=self._layers(), description="layer", **wide)
-        self.head = Dropdown(options=[MEAN], description="head", **wide)
-        self.each = SelectionSlider(
-            options=["1"], description="time", layout=Layout(width="360px"), style={"description_width": "initial"}
-        )
-        self.errors = ErrorLine()
-        self._fit_controls()
-        self.figure = go.FigureWidget(self._map())
-        for control in (self.kind, self.layer):
-            control.observe(self.errors.guard(self._changed_record), "value")
-        for control in (self.head, self.each):
-            control.observe(self.errors.guard(self._redraw), "index")
-        row = HBox([self.kind, self.layer, self.head, self.each], layout=Layout(flex_flow="row wrap"))
-        super().__init__([row, self.figure, self.errors])
+    Args:
+        recorded: what to show; without it a message stands in its place until `load`.
+        comparison: a panel to draw into, instead of a pane of its own.
+    """
+
+    atom = Int(-1).tag(sync=True)
+    frame = Int(0).tag(sync=True)
+
+    controls: AttentionControls | None = None
+
+    #: True while the time follows the frame, so that the frame does not follow the time.
+    _following = False
+
+    def __init__(self, recorded: Recorded | None, *, comparison: Comparison | None = None):
+        self.comparison, self._own, self._links = comparison, comparison is None, []
+        self.errors, self.notice, self.words, self.about = ErrorLine(), HTML(), HTML(), HTML(ABOUT)
+        self.panels = Box(layout=Layout(flex_flow="row wrap", width="100%"))
+        empty = attention_map(np.zeros((1, 1)), ["-"], ["-"])
+        self.heat, self.per_head, self.far = (Plot(empty) for _ in range(3))
+        self.body = VBox(layout=Layout(width="100%"))
+        super().__init__([self.notice, self.body, self.errors], layout=Layout(width="100%"))
+        self.add_class("anb-panel")
+        hear_while_busy(self)
+        for plot, react in zip(self.plots, (self._clicked_map, self._clicked_head, self._clicked_pair), strict=True):
+            plot.layout.flex, plot.layout.min_width = "1 1 400px", "0"
+            plot.on_click(self.errors.guard(react))
+        self.observe(self.errors.guard(self._chose_atom), "atom")
+        self.observe(self.errors.guard(self._chose_frame), "frame")
+        if recorded is None:
+            self.missing("No attention has been recorded yet.")
+        else:
+            self.load(recorded)
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return self.heat, self.per_head, self.far
 
     @property
     def record(self) -> str:
         """Return the name of the record on show."""
-        return self._names[str(self.kind.value)][int(self.layer.value or 0)]
+        return self._chooser.record
 
     @property
     def weights(self) -> np.ndarray:
         """Return the weights on show, [queries, keys]."""
-        chosen = self._records[self.record][self.each.index]
-        return chosen[self.head.index - 1] if self.head.index else chosen.mean(0)
+        return Shown(self._chooser).weights
 
-    def _layers(self) -> list[int]:
-        return sorted(self._names[str(self.kind.value)])
+    def show(self, run: Run, trajectory: Trajectory, start: int = 0, *, n_windows: int = 1) -> None:
+        """Show another window, or the mean over several; see `asteroid_nb.widgets.explore.explore_attention`."""
+        self.load(record(run, trajectory, start=start, n_windows=n_windows))
 
-    def _changed_record(self, change: dict) -> None:
-        if self._fitting:
+    def load(self, recorded: Recorded) -> None:
+        """Show other records without making new widgets.
+
+        Raises:
+            InvalidTrajectory: other atoms than those of the linked panel.
+        """
+        former = self.comparison if self._links else None
+        self._place(recorded)
+        if self.controls is None:
+            self.controls = AttentionControls(recorded, self._chosen, self.errors.guard)
+            self.atom = max(0, self.atom) if self._own and self.controls.labels.n_atoms else self.atom
+        else:
+            self.controls.offer(recorded)
+        if not self._links or self.comparison is not former:
+            self._link()
+        self._chose_frame()
+        self._chose_atom()
+        self._redraw()
+        self._arrange()
+
+    def missing(self, reason: str) -> None:
+        """Show a message in place of the maps, until something is loaded."""
+        self.notice.value = f"<div class='anb-alert' role='alert'>{escaped(reason)}</div>"
+        self.body.layout.display = "none"
+        self._draw_links([])
+
+    def close(self) -> None:
+        """Free the plots and its own pane, and leave a linked panel as it was."""
+        self._draw_links([])
+        for link in self._links:
+            link.close()
+        if self._own and self.comparison is not None:
+            self.comparison.close()
+        for part in (*self.plots, self.words, self.panels, self.about, *self.children, self.layout):
+            close_tree(part)
+        super().close()
+
+    @property
+    def _chooser(self) -> AttentionControls:
+        if self.controls is None:
+            raise InvalidTrajectory("Nothing is on show: give the explorer records with load(…) or show(run, …).")
+        return self.controls
+
+    def _place(self, recorded: Recorded) -> None:
+        """Put the window into the explorer's own pane, or see that the linked panel shows the same atoms."""
+        window, panel = recorded.trajectory, self.comparison
+        if window is None:
             return
-        self._fitting = True
-        try:
-            if change["owner"] is self.kind and list(self.layer.options) != self._layers():
-                self.layer.options = self._layers()
-            self._fit_controls()
-        finally:
-            self._fitting = False
+        expected = (window.n_atoms, window.n_frames, recorded.history)
+        found = panel and (len(panel.views[0].anb_scene["labels"]), len(panel.times_fs), panel.history)
+        if not self._own:
+            if found and found[0] != expected[0]:
+                raise InvalidTrajectory(
+                    f"The records are of {expected[0]} atoms, the linked panel shows {found[0]}. Compare and explore "
+                    "the same trajectory."
+                )
+        elif panel is not None and found == expected:
+            panel.show(window)
+        else:
+            if panel is not None:
+                panel.close()
+            self.comparison = _pane(window, recorded)
+
+    def _link(self) -> None:
+        """Let the browser keep map, pane and explorer together; the player of the pane is the hub."""
+        for link in self._links:
+            link.close()
+        if self.comparison is None:
+            self._links = link_in_browser(self, self.heat, names=("atom",))
+            return
+        hub = self.comparison.player
+        if self._own:
+            hub.atom = self.atom
+        self._links = [*link_in_browser(hub, self), *link_in_browser(hub, self.heat, names=("atom",))]
+
+    def _arrange(self) -> None:
+        pane = [self.comparison] if self._own and self.comparison is not None else []
+        self.panels.children = [*pane, *self.plots]
+        self.body.children = [self._chooser, self.words, self.panels, self.about]
+        self.notice.value, self.body.layout.display = "", None
+
+    def _chosen(self, what: str) -> None:
+        controls = self._chooser
+        if what == "query":
+            self.atom = controls.node if controls.node < controls.labels.n_atoms else ALL
+        if what in ("time", "record") and not self._following:
+            self._lead_frame()
         self._redraw()
 
-    def _fit_controls(self) -> None:
-        """Offer the heads and entries that the record has; keep what was chosen where it still exists."""
-        each, heads = self._records[self.record].shape[:2]
-        labels = self._labels[self.record]
-        self.each.description = labels.each_name
-        for control, options in (
-            (self.head, [MEAN, *(str(head + 1) for head in range(heads))]),
-            (self.each, list(zip(labels.each, range(each), strict=True))),
-        ):
-            if list(control.options) != options:
-                kept = min(control.index or 0, len(options) - 1)
-                control.options = options
-                control.index = kept
-
-    def _map(self) -> go.Figure:
-        labels = self._labels[self.record]
-        head = f"head {self.head.value}" if self.head.index else MEAN
-        title = f"{self.kind.value}, layer {self.layer.value}, {head}, {labels.each_name} {self.each.label}"
-        kind = str(self.kind.value).split()[-1]
-        return attention_map(self.weights, list(labels.queries), list(labels.keys), title=title, kind=kind)
-
-    def _redraw(self, _: object = None) -> None:
-        if self._fitting:
+    def _lead_frame(self) -> None:
+        time_fs = self._chooser.time_fs
+        if self.comparison is None or time_fs is None:
             return
-        shown, new = self.figure, self._map()
-        pairs: Any = zip(shown.data, new.data, strict=True)
-        with shown.batch_update():
-            for trace, drawn in pairs:
-                trace.update(drawn.to_plotly_json(), overwrite=True)
-            shown.layout.update(new.layout.to_plotly_json(), overwrite=True)
+        self._following = True
+        try:
+            self.frame = nearest(self.comparison.times_fs, time_fs)
+        finally:
+            self._following = False
+
+    def _chose_frame(self, _: object = None) -> None:
+        if self._following or self.comparison is None or self.controls is None:
+            return
+        self._following = True
+        try:
+            self.controls.choose_time_near(float(self.comparison.times_fs[self.frame]))
+        finally:
+            self._following = False
+
+    def _chose_atom(self, _: object = None) -> None:
+        if self.controls is None:
+            return
+        n_atoms, node = self.controls.labels.n_atoms, self.controls.node
+        if self.atom < n_atoms and (self.atom >= 0 or node < n_atoms):
+            self.controls.choose_node(self.atom)
+
+    def _redraw(self) -> None:
+        shown = Shown(self._chooser)
+        self.heat.atom_axis = "y" if shown.labels.between_atoms and shown.n_atoms else ""
+        self.heat.n_atoms = shown.n_atoms
+        self.heat.show(shown.map())
+        self.per_head.show(shown.per_head())
+        self.far.layout.display = None if shown.has_places else "none"
+        if shown.has_places:
+            self.far.show(shown.by_distance())
+        self.words.value = f"<div role='status' style='line-height:1.4'>{escaped(shown.told())}</div>"
+        self._draw_links(shown.links())
+
+    def _draw_links(self, triples: list[tuple[int, int, float]]) -> None:
+        if self.comparison is not None and self.comparison.comm is not None:
+            self.comparison.views[0].links(triples)
+
+    def _clicked_map(self, clicked: dict[str, Any]) -> None:
+        """Choose the row; atoms are chosen by the browser already."""
+        row, labels = round(clicked["y"]), self._chooser.labels
+        if not labels.between_atoms:
+            self._chooser.time.index = row
+        elif row >= labels.n_atoms:
+            self._chooser.choose_node(row)
+
+    def _clicked_pair(self, clicked: dict[str, Any]) -> None:
+        if clicked["customdata"]:
+            self._chooser.choose_node(int(clicked["customdata"][0]))
+
+    def _clicked_head(self, clicked: dict[str, Any]) -> None:
+        self._chooser.head.index = int(clicked["customdata"])
 
 
-def _checked(name: str, weights: np.ndarray) -> np.ndarray:
-    weights = np.asarray(weights, dtype=np.float32)
-    if weights.ndim != 4 or 0 in weights.shape:
-        raise InvalidTrajectory(f"Attention {name!r} has shape {weights.shape}, not [each, heads, queries, keys].")
-    if np.isinf(weights).any() or np.isnan(weights).all():
-        raise InvalidTrajectory(f"Attention {name!r} holds infinity, or nothing but NaN: did the training diverge?")
-    return weights
-
-
-def _labels(name: str, weights: np.ndarray, labels: Mapping[str, AttentionLabels]) -> AttentionLabels:
-    parts = [name, *reversed(re.split(r"[. ]", name))]
-    given = next((labels[part] for part in parts if part in labels), AttentionLabels())
-    counts = {"each": weights.shape[0], "queries": weights.shape[2], "keys": weights.shape[3]}
-    filled = {}
-    for axis, count in counts.items():
-        words = [str(word) for word in getattr(given, axis)] or [str(i + 1) for i in range(count)]
-        if len(words) != count:
-            raise InvalidTrajectory(f"Attention {name!r} has {count} {axis}, but {len(words)} labels. Give one each.")
-        filled[axis] = words
-    return AttentionLabels(**filled, each_name=given.each_name)
-
-
-def _by_kind_and_layer(names: Mapping[str, np.ndarray]) -> dict[str, dict[int, str]]:
-    """Sort "encoder.0.local" under kind "encoder local", layer 0; a name without a number is layer 0."""
-    sorted_names: dict[str, dict[int, str]] = {}
-    for name in names:
-        parts = name.split(".")
-        numbers = [int(part) for part in parts if part.isdigit()]
-        kind = " ".join(part for part in parts if not part.isdigit())
-        sorted_names.setdefault(kind, {})[numbers[0] if numbers else 0] = name
-    return sorted_names
+def _pane(window: Trajectory, recorded: Recorded) -> Comparison:
+    """Return a panel of the window alone."""
+    look = {"style": "auto", "height_px": 360, "stage": None}
+    panel = Comparison(
+        [window],
+        names=[window.name],
+        history=recorded.history,
+        colour="element",
+        error_max_ang=None,
+        overlay=False,
+        most_frames=None,
+        width="100%",
+        look=look,
+    )
+    panel.layout.flex, panel.layout.min_width = "1 1 400px", "280px"
+    return panel
