@@ -1,20 +1,11 @@
-"""The attention explorer and the training view, in JupyterLab and Chromium."""
+"""The training view, in JupyterLab and Chromium."""
 
 from __future__ import annotations
 
 import pytest
-from browser.lab import open_notebook, run_notebook, write_notebook
+from browser.lab import open_notebook, write_notebook
 
 pytestmark = pytest.mark.browser
-
-ATTENTION = """
-import numpy as np
-from asteroid_nb.widgets.attention import attention_explorer
-rng = np.random.default_rng(0)
-records = {f"encoder.{layer}.local": rng.dirichlet(np.ones(9), (16, 4, 9)) for layer in range(2)}
-explorer = attention_explorer(records)
-explorer
-"""
 
 TRAINING = """
 import time
@@ -28,20 +19,6 @@ for epoch in range(1, 401):
         break
 view.finish(f"Stopped after {epoch} epochs.")
 """
-
-
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_the_attention_explorer_follows_its_controls(page, lab, tmp_path, theme):
-    notebook = run_notebook(page, lab, write_notebook(tmp_path / "attention.ipynb", [ATTENTION]))
-    notebook.theme(f"JupyterLab {theme}")
-    title = page.locator(".gtitle")
-    assert "layer 0, mean over heads" in (title.text_content() or "")
-    page.locator(".jp-OutputArea-output select").nth(1).select_option("1")
-    page.locator(".jp-OutputArea-output select").nth(2).select_option("3")
-    notebook.settle(lambda: "layer 1, head 3" in (title.text_content() or ""))
-    assert notebook.ask("explorer.record") == "encoder.1.local"
-    notebook.screenshot(f"attention-{theme}")
-    assert notebook.complaints == [] == notebook.cell_errors()
 
 
 def test_stop_ends_a_training_that_runs(page, lab, tmp_path):
