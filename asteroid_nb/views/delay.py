@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from asteroid_nb.metrics.delay import along_antidiagonals
-from asteroid_nb.views.style import DIVERGING, MAIN_COLOUR, PALETTE, SEQUENTIAL, TEXT, finish, number, plain
+from asteroid_nb.views.delay_numbers import Coordinate, agreement, checked, described, deviations
+from asteroid_nb.views.style import DIVERGING, MAIN_COLOUR, PALETTE, SEQUENTIAL, TEXT, finish, plain
+
+__all__ = ["agreement", "boundary", "delay_matrix", "refilled"]
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -19,30 +21,6 @@ ROW_PX, LEAST_PX, MOST_PX, GAP_PX, AROUND_PX = 60, 150, 260, 84, 200
 
 #: Where the panel stands that tells how well the cells agree: with a truth, and without.
 LAST_PANEL = {True: (2, 2), False: (1, 2)}
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """One coordinate's matrices, what is not finite left out."""
-
-    predicted: np.ndarray
-    truth: np.ndarray | None
-    forecast: np.ndarray | None
-    rows: np.ndarray
-    dt_fs: float
-    unit: str
-
-    @property
-    def frames(self) -> np.ndarray:
-        return self.rows[:, None] + np.arange(self.predicted.shape[1])
-
-    @property
-    def starts_fs(self) -> np.ndarray:
-        return self.times_fs(self.rows)
-
-    def times_fs(self, frames: np.ndarray) -> np.ndarray:
-        """Return times from the present, at which the last row starts."""
-        return (frames - self.rows[-1]) * self.dt_fs
 
 
 def delay_matrix(
@@ -74,8 +52,8 @@ def delay_matrix(
     """
     from plotly.subplots import make_subplots
 
-    shown = _checked(predicted, truth, rows, forecast, dt_fs, unit)
-    alt = _describe(shown, what)
+    shown = checked(predicted, truth, rows, forecast, dt_fs, unit)
+    alt = described(shown, what)
     known = shown.truth is not None
     panels = ["prediction", *(["truth", "prediction − truth"] if known else []), "do the cells of a frame agree?"]
     height = _panel_px(shown) * (1 + known) + GAP_PX * known
@@ -105,45 +83,50 @@ def delay_matrix(
     return fig.update_layout(meta=meta)
 
 
-def _checked(
+def refilled(
+    drawn: dict[str, Any],
     predicted: np.ndarray,
-    truth: np.ndarray | None,
-    rows: Sequence[int] | None,
-    forecast: np.ndarray | None,
+    truth: np.ndarray | None = None,
+    *,
     dt_fs: float,
-    unit: str,
-) -> _Shown:
-    """Return finite numbers of fitting shapes."""
-    predicted = np.asarray(predicted, dtype=float)
-    if predicted.ndim != 2 or not predicted.size or (truth is not None and np.shape(truth) != predicted.shape):
-        raise ValueError(
-            f"The matrices have shapes {predicted.shape} and {None if truth is None else np.shape(truth)}; both must "
-            "be the same [rows, horizon + 1]. Choose one window, atom and axis."
-        )
-    starts = np.arange(len(predicted)) if rows is None else np.asarray(rows)
-    if len(starts) != len(predicted) or (np.diff(starts) < 1).any():
-        raise ValueError(f"rows was {list(starts)}; needed are {len(predicted)} rising frames, one for each row.")
-    if forecast is not None and np.shape(forecast) != (predicted.shape[1] - 1,):
-        raise ValueError(
-            f"The forecast has shape {np.shape(forecast)}; needed is one value for each of {predicted.shape[1] - 1} "
-            "frames after the present."
-        )
-    if not np.isfinite(predicted).any():
-        raise ValueError("The matrix holds nothing but NaN or infinity: did the training diverge?")
-    known, made = (None if one is None else _finite(one) for one in (truth, forecast))
-    return _Shown(_finite(predicted), known, made, starts, dt_fs, unit)
+    rows: Sequence[int] | None = None,
+    forecast: np.ndarray | None = None,
+    unit: str = "Å",
+    what: str = "coordinate",
+) -> dict[str, Any]:
+    """Return, as JSON, the figure of another coordinate: what `delay_matrix` would draw, many times as fast.
+
+    Args:
+        drawn: JSON of a figure that `delay_matrix` made of matrices of the same shape and rows.
+        predicted: as are all others, see there.
+    """
+    shown = checked(predicted, truth, rows, forecast, dt_fs, unit)
+    matrices = [shown.predicted] + ([] if shown.truth is None else [shown.truth, shown.predicted - shown.truth])
+    curves = {name: values for name, (_, values) in deviations(shown).items()}
+    fill, traces = iter(matrices), []
+    for trace in drawn["data"]:
+        if trace["type"] == "heatmap":
+            trace = {**trace, "z": as_list(next(fill))}
+        elif trace.get("name") in curves:
+            trace = {**trace, "y": as_list(curves[trace["name"]])}
+        traces.append(trace)
+    layout = {**drawn["layout"], "meta": {**drawn["layout"]["meta"], "alt": described(shown, what)}}
+    layout["title"] = {**layout["title"], "text": plain(f"Delay matrix of {what}", 110)}
+    for axis, colours in _colours(shown).items():
+        layout[axis] = {**layout[axis], "cmin": float(colours["cmin"]), "cmax": float(colours["cmax"])}
+    return {**drawn, "data": traces, "layout": layout}
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, dtype=float)
-    return np.where(np.isfinite(values), values, np.nan)
+def as_list(values: np.ndarray) -> list:
+    """Return values as JSON takes them, four decimals and None for what is not finite."""
+    return np.where(np.isfinite(values), np.round(values, 4).astype(object), None).tolist()
 
 
-def _panel_px(shown: _Shown) -> int:
+def _panel_px(shown: Coordinate) -> int:
     return int(np.clip(ROW_PX * len(shown.rows), LEAST_PX, MOST_PX))
 
 
-def _for_the_browser(shown: _Shown) -> list[dict[str, Any]]:
+def _for_the_browser(shown: Coordinate) -> list[dict[str, Any]]:
     """Return where each panel's rows start: the browser finds by it the cells of a frame and the frame of a cell."""
     longest = (shown.predicted.shape[1] - 1) * shown.dt_fs
     common = {"starts_fs": shown.starts_fs.tolist(), "longest_fs": longest, "dt_fs": shown.dt_fs}
@@ -151,7 +134,7 @@ def _for_the_browser(shown: _Shown) -> list[dict[str, Any]]:
     return [{"xref": f"x{axis}", "yref": f"y{axis}", **common} for axis in axes]
 
 
-def _add_matrix(fig: Figure, shown: _Shown, matrix: np.ndarray, place: tuple[int, int], colours: str) -> None:
+def _add_matrix(fig: Figure, shown: Coordinate, matrix: np.ndarray, place: tuple[int, int], colours: str) -> None:
     row, column = place
     times = shown.times_fs(shown.frames)
     known = np.where(times <= 0, "seen", "future")
@@ -176,7 +159,7 @@ def _add_matrix(fig: Figure, shown: _Shown, matrix: np.ndarray, place: tuple[int
     )  # fmt: skip
 
 
-def _row_ticks(shown: _Shown) -> dict[str, Any]:
+def _row_ticks(shown: Coordinate) -> dict[str, Any]:
     """Return the times at which rows start as ticks, the present's among them, not more than fit."""
     last, step = len(shown.rows) - 1, max(1, -(-len(shown.rows) // 8))
     ticks = list(range(last, -1, -step))[::-1]
@@ -194,20 +177,7 @@ def boundary(rows: Sequence[int] | np.ndarray, columns: int) -> tuple[np.ndarray
     return np.repeat(last_known + 0.5, 2), (np.arange(len(rows))[:, None] + [-0.5, 0.5]).ravel()
 
 
-def _curves(shown: _Shown) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return, by name, frames and deviations: how cells of a frame differ, how far they and the forecast are off."""
-    cells = along_antidiagonals(shown.predicted, shown.rows)
-    curves = {"spread of the cells": (cells.frames, cells.spread)}
-    if shown.truth is not None:
-        truth = along_antidiagonals(shown.truth, shown.rows).means
-        curves["error of their mean"] = (cells.frames, np.abs(cells.means - truth))
-        if shown.forecast is not None:
-            ahead = cells.frames > shown.rows[-1]
-            curves["error of the forecast"] = (cells.frames[ahead], np.abs(shown.forecast - truth[ahead]))
-    return curves
-
-
-def _add_agreement(fig: Figure, shown: _Shown, place: tuple[int, int]) -> None:
+def _add_agreement(fig: Figure, shown: Coordinate, place: tuple[int, int]) -> None:
     row, column = place
     counts = along_antidiagonals(shown.predicted, shown.rows)
     looks = [
@@ -215,7 +185,7 @@ def _add_agreement(fig: Figure, shown: _Shown, place: tuple[int, int]) -> None:
         ({"color": PALETTE[0], "width": 3, "dash": "dash"}, "square"),
         ({"color": PALETTE[2], "width": 2, "dash": "dot"}, "diamond"),
     ]
-    for (name, (frames, values)), (line, symbol) in zip(_curves(shown).items(), looks, strict=False):
+    for (name, (frames, values)), (line, symbol) in zip(deviations(shown).items(), looks, strict=False):
         hover = f"{name} at %{{x:+g}} fs: %{{y:.4f}} {plain(shown.unit)}, frame %{{customdata[0]}}"
         fig.add_scatter(
             x=shown.times_fs(frames), y=values, name=name, mode="lines+markers", line=line,
@@ -230,7 +200,7 @@ def _add_agreement(fig: Figure, shown: _Shown, place: tuple[int, int]) -> None:
     )
 
 
-def _colours(shown: _Shown) -> dict[str, Any]:
+def _colours(shown: Coordinate) -> dict[str, Any]:
     bar = {"thickness": 12, "title": {"text": plain(shown.unit)}, "tickformat": "~g", "x": 0.385, "xanchor": "left"}
     bar |= {"xpad": 5, "nticks": 5, "tickfont": {"size": 12}}
     both = shown.predicted if shown.truth is None else np.stack([shown.predicted, shown.truth])
@@ -248,41 +218,3 @@ def _colours(shown: _Shown) -> dict[str, Any]:
 def _largest(values: np.ndarray) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.max()) if finite.size else 0.0
-
-
-def _describe(shown: _Shown, what: str) -> str:
-    rows = ", ".join(f"{start:g}" for start in shown.starts_fs)
-    text = (
-        f"Delay matrix of {what}, {len(shown.rows)} rows that start at {rows} fs by {shown.predicted.shape[1]} delays "
-        f"of {shown.dt_fs:g} fs."
-    )
-    missing = int(np.isnan(shown.predicted).sum())
-    lost = f" {missing} cells are not finite and left out." if missing else ""
-    return f"{text} {_agreement(shown)}{lost}"
-
-
-def agreement(
-    predicted: np.ndarray,
-    truth: np.ndarray | None = None,
-    *,
-    dt_fs: float,
-    rows: Sequence[int] | None = None,
-    forecast: np.ndarray | None = None,
-    unit: str = "Å",
-) -> str:
-    """Return in words what the last panel of `delay_matrix` shows of the future; arguments as there."""
-    return _agreement(_checked(predicted, truth, rows, forecast, dt_fs, unit))
-
-
-def _agreement(shown: _Shown) -> str:
-    cells = along_antidiagonals(shown.predicted, shown.rows)
-    counts = cells.counts[cells.frames > shown.rows[-1]]
-    shared = int((counts > 1).sum())
-    said = [f"Two cells or more, at most {counts.max(initial=0)}, hold {shared} of {len(counts)} future frames"]
-    for name, (frames, values) in _curves(shown).items():
-        ahead = (frames > shown.rows[-1]) & np.isfinite(values)
-        if ahead.any():
-            worst = frames[ahead][values[ahead].argmax()]
-            mean, most = number(values[ahead].mean()), number(values[ahead].max(), shown.unit)
-            said.append(f"{name}: {mean} on average, at most {most} at {shown.times_fs(worst):+g} fs")
-    return "; ".join(said) + "."

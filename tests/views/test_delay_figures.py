@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from asteroid_nb.metrics.delay import along_antidiagonals
 from asteroid_nb.views import delay
@@ -171,3 +173,30 @@ def test_words_stand_alone():
         "Two cells or more, at most 2, hold 1 of 3 future frames; "
         "spread of the cells: 0.1 on average, at most 0.1 Å at +2 fs."
     )
+
+
+def test_a_refilled_figure_is_the_one_that_would_be_drawn_anew():
+    rng = np.random.default_rng(5)
+    matrices = [
+        {"predicted": rng.normal(size=(2, 9)), "truth": rng.normal(size=(2, 9)), "forecast": rng.normal(size=8)}
+        for _ in range(2)
+    ]
+    matrices[1]["predicted"][0, 3] = np.nan
+    common = {"dt_fs": 0.5, "rows": (3, 7)}
+    first, second = (json.loads(delay.delay_matrix(**one, **common, what="C1, x").to_json()) for one in matrices)
+    refilled = delay.refilled(first, **matrices[1], **common, what="C1, x")
+    for own, anew in zip(refilled["data"], second["data"], strict=True):
+        for axis in ("z", "y"):
+            if axis in anew:
+                assert_allclose(as_floats(own[axis]), as_floats(anew[axis]), atol=6e-5)
+    assert refilled["layout"]["meta"]["alt"] == second["layout"]["meta"]["alt"]
+    for axis in ("coloraxis", "coloraxis2"):
+        assert refilled["layout"][axis] == second["layout"][axis]
+    assert delay.refilled(first, **matrices[1], **common, what="<b>")["layout"]["title"]["text"].endswith("&lt;b&gt;")
+
+
+def as_floats(values) -> np.ndarray:
+    if isinstance(values, dict):
+        shape = [int(size) for size in str(values.get("shape", "-1")).split(",")]
+        return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).reshape(shape)
+    return np.array(values, dtype=float)

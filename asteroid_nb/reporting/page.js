@@ -1,0 +1,401 @@
+// An exported page: the notebook's own player, molecules and plots on small models of its own, without kernel or network.
+class Model {
+  constructor(values) {
+    this.values = values;
+    this.hearers = new Map();
+  }
+  get(name) {
+    return this.values[name];
+  }
+  set(name, value) {
+    if (this.values[name] === value) return;
+    this.values[name] = value;
+    for (const hearer of this.hearers.get(`change:${name}`) ?? []) hearer();
+  }
+  save_changes() {}
+  on(names, hearer) {
+    for (const name of names.split(" ")) this.hearers.set(name, [...(this.hearers.get(name) ?? []), hearer]);
+  }
+  off(names, hearer) {
+    for (const name of names.split(" ")) {
+      const left = (this.hearers.get(name) ?? []).filter((one) => one !== hearer);
+      this.hearers.set(name, left);
+    }
+  }
+}
+
+function link(hub, model, names) {
+  for (const name of names) {
+    model.set(name, hub.get(name));
+    hub.on(`change:${name}`, () => model.set(name, hub.get(name)));
+    model.on(`change:${name}`, () => hub.set(name, model.get(name)));
+  }
+}
+
+const tag = (name, className = "", text = "") => {
+  const made = document.createElement(name);
+  made.className = className;
+  made.textContent = text;
+  return made;
+};
+
+function complain(error) {
+  const place = document.getElementById("anb-complaints");
+  place.append(tag("p", "anb-alert", `Something on this page failed: ${error.message ?? error}`));
+}
+
+async function held(id) {
+  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream);
+}
+
+async function loadPlotly() {
+  const box = { exports: {} };
+  new Function("module", "exports", await (await held("anb-plotly")).text())(box, box.exports);
+  globalThis[Symbol.for("asteroid_nb.plotly")] = Promise.resolve(box.exports);
+}
+
+// NGL comes in NGLView's bundle for classic notebooks, which asks for the widgets' base classes and for its own address.
+async function loadNGL() {
+  const code = await (await held("anb-nglview")).text();
+  const nothing = class {};
+  const base = { DOMWidgetView: nothing, DOMWidgetModel: nothing, WidgetModel: nothing, WidgetView: nothing };
+  let bundle;
+  const define = (_, factory) => (bundle = factory(base));
+  const known = "importScripts" in globalThis;
+  if (!known) globalThis.importScripts = true;
+  new Function("define", code)(define);
+  if (!known) delete globalThis.importScripts;
+  globalThis.anbTake = (found) => (globalThis.anbNGL = found);
+  bundle.NGLView.prototype.executeCode.call({}, "globalThis.anbTake(NGL)");
+  return globalThis.anbNGL;
+}
+
+// A labelled drop-down; `chosen` hears the new index.
+function menu(label, options, chosen) {
+  const box = tag("label", "anb-menu", `${label} `);
+  const select = tag("select", "anb-speed");
+  options.forEach((option, index) => {
+    const made = tag("option", "", option);
+    made.value = index;
+    select.append(made);
+  });
+  select.addEventListener("change", () => chosen(Number(select.value)));
+  box.append(select);
+  return { box, select };
+}
+
+function plot(into, hub, figure, { time = false, atoms = 0, along = "" } = {}) {
+  const model = new Model({
+    figure: JSON.stringify(figure),
+    times_fs: time ? hub.get("times_fs") : [],
+    frame: hub.get("frame"),
+    atom: hub.get("atom"),
+    atom_axis: along,
+    n_atoms: atoms,
+    clicked: {},
+    cells: [],
+  });
+  link(hub, model, ["frame", "atom"]);
+  Plotting.render({ model, el: into }).catch(complain);
+  return { model, show: (next) => model.set("figure", JSON.stringify(next)) };
+}
+
+// Positions travel as thousandths of an Å around a centre, for each window reference and forecast.
+class Windows {
+  constructor(page, bytes) {
+    this.page = page;
+    this.frames = page.times_fs.length;
+    this.size = this.frames * page.scene.labels.length;
+    const n = page.windows.length;
+    const steps = new Int16Array(bytes, 0, n * 2 * this.size * 3);
+    this.steps = steps;
+    this.errors = new Uint8Array(bytes, steps.byteLength, n * this.size);
+  }
+  positions(window, which) {
+    const [from, length] = [(window * 2 + which) * this.size * 3, this.size * 3];
+    const { centre } = this.page.windows[window];
+    return Float32Array.from(this.steps.subarray(from, from + length), (step, i) => step / 1000 + centre[i % 3]);
+  }
+  error(window) {
+    return this.errors.slice(window * this.size, (window + 1) * this.size);
+  }
+}
+
+const view = (array) => new DataView(array.buffer, array.byteOffset, array.byteLength);
+
+async function pane(into, title, role, NGL, page, values) {
+  const heading = tag("h2", "anb-pane-title", title);
+  heading.append(tag("span", "anb-role", ` ${role}`));
+  const box = tag("div", "anb-pane");
+  const outer = tag("div", "anb-pane-box");
+  outer.append(heading, box);
+  into.append(outer);
+  const scene = { ...page.scene, names: [""], layers: [values.layer] };
+  const model = new Model({ anb_scene: scene, anb_links: [], ...values });
+  const stage = new NGL.Stage(box, { tooltip: true });
+  const paper = getComputedStyle(document.body).getPropertyValue("--jp-layout-color0").trim();
+  stage.setParameters({ ...page.scene.stage, backgroundColor: paper });
+  new ResizeObserver(() => stage.handleResize()).observe(box);
+  await drawMolecule({ model, stage, NGL, gone: () => false });
+  return { model, stage, box };
+}
+
+function joinCameras(panes) {
+  let hand = null;
+  for (const each of panes) {
+    each.box.addEventListener("pointerenter", () => (hand = each));
+    each.stage.viewerControls.signals.changed.add(() => {
+      if (hand !== each) return;
+      const turned = each.stage.viewerControls.getOrientation();
+      for (const other of panes) if (other !== each) other.stage.viewerControls.orient(turned);
+    });
+  }
+}
+
+async function molecules(page, hub, windows) {
+  const NGL = await loadNGL();
+  const into = document.getElementById("anb-panes");
+  const first = hub.get("window");
+  const values = (which) => ({
+    frame: hub.get("frame"),
+    atom: -1,
+    colour: hub.get("colour"),
+    anb_orientation: page.windows[first].matrix,
+    anb_positions: view(windows.positions(first, which)),
+    anb_errors: which ? view(windows.error(first)) : null,
+    layer: page.scene.layers[which],
+  });
+  const panes = [];
+  for (const which of [0, 1]) {
+    panes.push(await pane(into, page.names[which], ["reference", "forecast"][which], NGL, page, values(which)));
+  }
+  joinCameras(panes);
+  panes.forEach(({ model }, which) => {
+    link(hub, model, ["frame", "atom", "colour"]);
+    hub.on("change:window", () => {
+      const window = hub.get("window");
+      if (which) model.values.anb_errors = view(windows.error(window));
+      model.set("anb_positions", view(windows.positions(window, which)));
+      model.set("anb_orientation", page.windows[window].matrix);
+    });
+    hub.on("change:links", () => model.set("anb_links", hub.get("links")));
+  });
+}
+
+function windowMenu(page, hub) {
+  const into = document.getElementById("anb-window");
+  const labels = page.windows.map(({ label }) => label);
+  const { box, select } = menu("window", labels, (index) => hub.set("window", index));
+  const told = tag("p", "anb-told");
+  into.append(box, told);
+  const show = () => {
+    select.value = hub.get("window");
+    told.textContent = page.windows[hub.get("window")].told;
+  };
+  hub.on("change:window", show);
+  show();
+}
+
+// Figures made beforehand, one for each combination of choices.
+function chosenFigures(section, hub, panel) {
+  const chosen = panel.controls.map(() => 0);
+  const row = tag("div", "anb-controls");
+  const place = tag("div", "");
+  section.append(row, place);
+  const figure = () => panel.figures[chosen.join("|")];
+  const drawn = plot(place, hub, figure(), panel);
+  panel.controls.forEach(({ label, options }, at) => {
+    const { box, select } = menu(label, options, (index) => {
+      chosen[at] = index;
+      drawn.show(figure());
+      if (label === "atom") hub.set("atom", index);
+    });
+    row.append(box);
+    if (label === "atom") {
+      hub.on("change:atom", () => {
+        if (hub.get("atom") < 0 || hub.get("atom") >= options.length) return;
+        chosen[at] = hub.get("atom");
+        select.value = chosen[at];
+        drawn.show(figure());
+      });
+    }
+  });
+  return drawn;
+}
+
+// The bars belong to a lead time, which follows the player.
+function barsOfFrame(section, hub, panel) {
+  const place = tag("div", "");
+  section.append(place);
+  const lead = () => Math.min(Math.max(hub.get("frame") - hub.get("present") - 1, 0), panel.figures.length - 1);
+  const drawn = plot(place, hub, panel.figures[lead()], panel);
+  hub.on("change:frame", () => drawn.show(panel.figures[lead()]));
+}
+
+function heatmap(section, hub, panel, page) {
+  const place = tag("div", "");
+  const note = tag("p", "anb-told", panel.note);
+  section.append(place, note);
+  const drawn = plot(place, hub, panel.figure, panel);
+  drawn.model.on("change:clicked", () => {
+    const row = drawn.model.get("clicked").customdata?.[0];
+    if (row in page.windows) hub.set("window", row);
+  });
+}
+
+// Figures that belong to one window; the page holds them for some.
+function windowFigures(section, hub, panel, page) {
+  const row = tag("div", "anb-controls");
+  const place = tag("div", "");
+  const missing = tag("p", "anb-told");
+  section.append(row, missing, place);
+  const known = panel.windows;
+  const goto = menu("window", known.map(({ window }) => page.windows[window].label), (at) =>
+    hub.set("window", known[at].window),
+  );
+  row.append(goto.box);
+  const of = () => known.findIndex(({ window }) => window === hub.get("window"));
+  const notice = () => {
+    const at = of();
+    missing.textContent = at < 0 ? `Kept on this page for ${known.length} windows only; this is one of them:` : "";
+    if (at >= 0) goto.select.value = at;
+    return at;
+  };
+  return { row, place, notice };
+}
+
+function delay(section, hub, panel, page) {
+  const { row, place, notice } = windowFigures(section, hub, panel, page);
+  let [at, axis] = [Math.max(notice(), 0), 0];
+  const atom = () => Math.max(hub.get("atom"), 0);
+  const figure = () => panel.windows[at].figures[atom()][axis];
+  const drawn = plot(place, hub, figure(), { time: true });
+  const show = () => drawn.show(figure());
+  const atoms = menu("atom", page.scene.labels, (index) => hub.set("atom", index));
+  const axes = menu("axis", ["x", "y", "z"], (index) => ((axis = index), show()));
+  row.append(atoms.box, axes.box);
+  hub.on("change:atom", () => ((atoms.select.value = atom()), show()));
+  hub.on("change:window", () => {
+    const found = notice();
+    if (found >= 0) at = found;
+    show();
+  });
+}
+
+// Attention as it was recorded: [each, heads, queries, keys] of every layer, shown in a figure made beforehand.
+function attention(section, hub, panel, page) {
+  const { row, place, notice } = windowFigures(section, hub, panel, page);
+  const words = tag("p", "anb-told");
+  section.append(words);
+  const n = page.scene.labels.length;
+  let at = Math.max(notice(), 0);
+  const pick = { record: 0, head: 0, each: 0 };
+  const record = () => panel.records[pick.record];
+  const weights = () => {
+    const [each, heads, queries, keys] = record().shape;
+    const flat = panel.windows[at].weights[pick.record];
+    const of = (head) => Array.from({ length: queries }, (_, q) =>
+      flat.slice(((pick.each * heads + head) * queries + q) * keys, ((pick.each * heads + head) * queries + q + 1) * keys),
+    );
+    if (pick.head) return of(pick.head - 1);
+    const all = Array.from({ length: heads }, (_, head) => of(head));
+    return all[0].map((line, q) => line.map((_, k) => all.reduce((sum, one) => sum + one[q][k], 0) / heads));
+  };
+  const figure = () => {
+    const { template, labels } = record();
+    const z = weights();
+    const top = Math.max(...z.flat()) || 1;
+    const head = pick.head ? `head ${pick.head}` : "mean over heads";
+    const title = { ...template.layout.title, text: `${record().name}, ${head}, ${labels.each_name} ${labels.each[pick.each]}` };
+    const most = z.map((line, q) => [labels.queries[q], line.indexOf(Math.max(...line)), Math.max(...line)]);
+    const alt = `Heat map of attention weights. Each looks most: ${most
+      .map(([query, key, weight]) => `${query} at ${labels.keys[key]} (${weight.toFixed(2)})`).join(", ")}.`;
+    const layout = { ...template.layout, title, meta: { ...template.layout.meta, alt } };
+    return { data: [{ ...template.data[0], z, zmax: top }], layout };
+  };
+  const drawn = plot(place, hub, figure(), { atoms: n, along: record().along });
+  const queries = menu("looking", page.scene.labels, (index) => hub.set("atom", index));
+  const link3D = () => {
+    const query = hub.get("atom");
+    if (query < 0 || !record().atoms) {
+      words.textContent = record().atoms
+        ? "Choose an atom, here or in 3D: sticks show whom it looks at."
+        : "These weights are between times of one atom: there is nothing to draw between atoms.";
+      hub.set("links", []);
+      return;
+    }
+    const line = weights()[query].slice(0, n);
+    const top = Math.max(...line) || 1;
+    hub.set("links", line.map((weight, key) => [query, key, weight / top]).filter(([, , strength]) => strength > 0.03));
+    const order = line.map((weight, key) => [weight, key]).sort((a, b) => b[0] - a[0]).slice(0, 3);
+    const said = order.map(([weight, key]) => `${page.scene.labels[key]} (${weight.toFixed(2)})`).join(", ");
+    words.textContent = `${page.scene.labels[query]} looks mostly at ${said}. Sticks in 3D show the same.`;
+  };
+  const show = () => (drawn.show(figure()), link3D());
+  const refill = ({ select }, options) => {
+    select.replaceChildren(...options.map((text, index) => Object.assign(tag("option", "", text), { value: index })));
+    select.value = 0;
+  };
+  const heads = menu("head", [], (index) => ((pick.head = index), show()));
+  const each = menu("time", [], (index) => ((pick.each = index), show()));
+  const kinds = menu("layer", panel.records.map(({ name }) => name), (index) => ((pick.record = index), fit(), show()));
+  const fit = () => {
+    [pick.head, pick.each] = [0, 0];
+    refill(heads, ["mean over heads", ...Array.from({ length: record().shape[1] }, (_, head) => `head ${head + 1}`)]);
+    refill(each, record().labels.each);
+    each.box.firstChild.textContent = `${record().labels.each_name} `;
+    drawn.model.set("atom_axis", record().along);
+  };
+  row.append(kinds.box, heads.box, each.box, queries.box);
+  fit();
+  hub.on("change:atom", () => ((queries.select.value = Math.max(hub.get("atom"), 0)), link3D()));
+  hub.on("change:window", () => {
+    const found = notice();
+    if (found >= 0) at = found;
+    show();
+  });
+  show();
+}
+
+const PANELS = { figures: chosenFigures, bars: barsOfFrame, heatmap, delay, attention };
+
+async function start() {
+  const page = await (await held("anb-page")).json();
+  const windows = new Windows(page, await (await held("anb-windows")).arrayBuffer());
+  const hub = new Model({
+    times_fs: page.times_fs,
+    present: page.present,
+    frame: page.present,
+    marked: true,
+    atom: -1,
+    window: 0,
+    links: [],
+    playing: false,
+    speed: 1,
+    loop: false,
+    colour: "error",
+    colours: ["element", "error"],
+  });
+  globalThis.anbHub = hub;
+  windowMenu(page, hub);
+  Playing.initialize({ model: hub });
+  Playing.render({ model: hub, el: document.getElementById("anb-player") });
+  if (Playing.webgl()) await molecules(page, hub, windows);
+  await loadPlotly();
+  for (const panel of page.panels) {
+    const section = tag("section", "anb-section");
+    document.getElementById("anb-sections").append(section);
+    try {
+      if (panel.missing) section.append(tag("h2", "", panel.title), tag("p", "anb-alert", panel.missing));
+      else PANELS[panel.kind](section, hub, panel, page);
+    } catch (error) {
+      complain(error);
+    }
+  }
+  document.body.dataset.ready = "true";
+}
+
+if (typeof DecompressionStream === "undefined") complain("the browser is too old; one from 2023 or later is needed");
+else start().catch(complain);

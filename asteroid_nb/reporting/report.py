@@ -1,0 +1,85 @@
+"""`report`: a run as one page for people without the notebook."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+import numpy as np
+
+import asteroid_nb
+from asteroid_nb.exhibit import Exhibit
+from asteroid_nb.files import replacing
+from asteroid_nb.forecast.run import Run
+from asteroid_nb.metrics.horizon import ErrorTable
+from asteroid_nb.reporting.contents import chosen_windows, contents, packed_windows
+from asteroid_nb.reporting.page import page
+from asteroid_nb.views.colour_bar import colour_bar, round_up
+
+#: Where the colour bar ends at the latest, Å.
+LOST_ANG = 2.0
+
+
+def report(
+    run: Run, path: str | Path, *, errors: ErrorTable | None = None, most_windows: int = 200, title: str | None = None
+) -> Path:
+    """Write one HTML file that shows the run and plays, opened from disk, without kernel or network.
+
+    It holds the molecules side by side, the error over the horizon with every rival, the windows, the atoms, attention
+    and delay matrices of some windows, and the numbers as a table.
+
+    Args:
+        run: with its ``split``; tested on windows it has not seen.
+        path: of the file; an existing one is replaced once the new one is whole.
+        errors: of the run and its rivals on ``run.split.test``; measured here, with closed-form rivals, if not given.
+        most_windows: kept to be played; fewer where they would make the page heavy.
+        title: of the page.
+
+    Raises:
+        ModelMismatch: the run does not know its test windows, or the errors belong to others.
+        MissingExtra: the 3D viewer's script is not installed.
+    """
+    exhibit = Exhibit.of(run, errors=errors)
+    kept, detailed = chosen_windows(exhibit, most_windows)
+    pairs = exhibit.pairs(kept)
+    ends = [np.linalg.norm(own.positions - np.asarray(true.positions, float), axis=-1) for true, own in pairs]
+    highest = min(LOST_ANG, round_up(float(np.quantile(ends, 0.98))))
+    packed, centres = packed_windows(pairs, highest)
+    text = page(
+        title=title or f"{run.name} on {exhibit.trajectories[0].name}",
+        lead=_lead(exhibit, len(kept)),
+        footer=f"Made by asteroid_nb {asteroid_nb.__version__}. The page fetches nothing.",
+        colour_bar=colour_bar(highest),
+        tables=_table(exhibit),
+        contents=contents(exhibit, kept, detailed, pairs, centres, highest),
+        windows=packed,
+    )
+    path = Path(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def _lead(exhibit: Exhibit, n_kept: int) -> str:
+    settings, dt_fs = exhibit.run.settings, exhibit.run.dt_fs
+    source = exhibit.trajectories[0]
+    method = source.provenance.get("method")
+    made = f" ({method})" if method else ""
+    return (
+        f"{settings.history} frames of {source.name}{made}, {dt_fs:g} fs apart, are given; the next {settings.horizon} "
+        f"are predicted. Errors are over {exhibit.table.n_windows} windows that training has not seen, beside every "
+        f"rival; {n_kept} of them can be played here. Space plays, arrow keys step, a click on a curve, a cell, a bar "
+        "or an atom moves all panels."
+    )
+
+
+def _table(exhibit: Exhibit) -> str:
+    """Return the error table as HTML, every text escaped."""
+    lines = [line.strip("| ").split("|") for line in exhibit.table.to_markdown().splitlines() if "---" not in line]
+    rows = [[html.escape(cell.strip()) for cell in line] for line in lines]
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in rows[0])
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows[1:])
+    return (
+        '<section class="anb-section"><h2>All errors as numbers</h2><div class="anb-scroll"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>"
+    )
