@@ -102,9 +102,10 @@ class DelayExplorer(VBox):
 
     def close(self) -> None:
         """Free the figure and all else, here and in the browser."""
-        self._free_links()
-        for part in (*self.children, self.layout):
-            close_tree(part)
+        if self.comm is not None:  # else it was closed before, or refused what it was given
+            self._free_links()
+            for part in (*self.children, self.layout):
+                close_tree(part)
         super().close()
 
     def _free_links(self) -> None:
