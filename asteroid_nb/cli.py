@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asteroid_nb import __version__
@@ -16,16 +16,24 @@ EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; an input error is one message and exit status 2, Ctrl-C is 130."""
     options = parser().parse_args(arguments)
-    from asteroid_nb import commands
-
     try:
-        return getattr(commands, options.command)(options) or 0
+        return _work(options.command)(options) or 0
     except (AsteroidError, PermissionError, NotADirectoryError) as error:
         print(f"asteroid-nb {options.command}: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:
         print(f"\nasteroid-nb {options.command}: interrupted; what was written before is whole.", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _work(command: str) -> Callable[[argparse.Namespace], int | None]:
+    if command == "doctor":  # it says which package is missing, also where the other commands cannot be imported
+        from asteroid_nb.health.diagnosis import print_diagnosis
+
+        return print_diagnosis
+    from asteroid_nb import commands
+
+    return getattr(commands, command)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _simulate, _train, _forecast, _evaluate, _ablate, _lab):
+    for add in (_demo, _simulate, _train, _forecast, _evaluate, _ablate, _lab, _doctor):
         add(commands)
     return whole
 
@@ -138,6 +146,10 @@ def _lab(commands) -> None:
     command = _command(commands, "lab", "Open the notebooks in JupyterLab.")
     command.add_argument("notebook", nargs="?", default="01_forecast.ipynb", help="notebook to open first")
     command.add_argument("--no-browser", action="store_true")
+
+
+def _doctor(commands) -> None:
+    _command(commands, "doctor", "Check versions, devices and folders; exit status 1 if something is broken.")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import os
 import subprocess
 import sys
 from datetime import datetime
@@ -17,6 +16,7 @@ from asteroid_nb.data.catalogue import load_named, names
 from asteroid_nb.data.readers import load, save, save_walkers
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, MissingExtra, UnreadableFile
+from asteroid_nb.files import runs_folder
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the commands that train or forecast do
     from asteroid_nb.fit_settings import FitSettings
@@ -190,5 +190,4 @@ def _value(word: str) -> Any:
 
 def new_folder(purpose: str) -> Path:
     """Return a folder name below ``runs/`` that says when and what for."""
-    base = Path(os.environ.get("ASTEROID_NB_RUNS", "runs"))
-    return base / f"{datetime.now():%Y-%m-%d-%H%M%S}-{purpose}"
+    return runs_folder() / f"{datetime.now():%Y-%m-%d-%H%M%S}-{purpose}"

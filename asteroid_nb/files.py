@@ -42,6 +42,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def runs_folder() -> Path:
+    """Return the folder below which commands begin their run folders: ``runs``, or what ASTEROID_NB_RUNS names."""
+    return Path(os.environ.get("ASTEROID_NB_RUNS", "runs"))
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
