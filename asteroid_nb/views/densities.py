@@ -18,6 +18,9 @@ BEYOND_ANG = 0.5
 #: Frames for which a turn is divided finely, else in steps of ten degrees.
 MANY_FRAMES = 1000
 
+#: Cosine of thirty degrees: nearer than that to where an axis begins, an angle jumps to its other end.
+SEAM = 3**0.5 / 2
+
 
 def since(pair: Curve, since_fs: float | None) -> np.ndarray:
     """Return the values after a time, all if it is None."""
@@ -79,11 +82,19 @@ def turn_bins(n_frames: int) -> int:
     return 100 if n_frames >= MANY_FRAMES else 36
 
 
-def turns(values: np.ndarray, n_bins: int) -> Curve:
-    """Return bin centres in degrees and the density in 1/degree of angles in rad."""
+def seam(angles: Sequence[np.ndarray]) -> float:
+    """Return where an axis of torsions begins, −180 or 0 degrees: where fewer of the angles, in rad, are cut in two."""
+    cosines = np.cos(finite(np.concatenate([np.ravel(one) for one in angles])))
+    return 0.0 if (cosines < -SEAM).sum() > (cosines > SEAM).sum() else -180.0
+
+
+def turns(values: np.ndarray, n_bins: int, *, low: float = -180.0) -> Curve:
+    """Return bin centres in degrees, from ``low`` on, and the density in 1/degree of angles in rad."""
     known = finite(values)
     centres, found = torsion_density(known[:, None] if known.size else np.full((1, 1), np.nan), n_bins=n_bins)
-    return np.degrees(centres), found[0] / np.degrees(1)
+    degrees = (np.degrees(centres) - low) % 360 + low
+    order = degrees.argsort()
+    return degrees[order], found[0][order] / np.degrees(1)
 
 
 def mostly(name: str, curve: Curve) -> str:

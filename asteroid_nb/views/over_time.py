@@ -54,12 +54,13 @@ def torsion_over_time(
     """Draw one torsion in rad against time, and beside it how it is distributed; arguments as in `length_over_time`."""
     counted = {name: densities.since(pair, since_fs) for name, pair in series.items()}
     n_bins = n_bins or densities.turn_bins(len(next(iter(counted.values()))))
-    shares = {name: densities.turns(values, n_bins) for name, values in counted.items()}
+    low = densities.seam([values for _, values in series.values()])
+    shares = {name: densities.turns(values, n_bins, low=low) for name, values in counted.items()}
     facts = ", ".join(densities.mostly(name, curve) for name, curve in shares.items())
     alt = f"{title} over time and its distribution: {facts}."
-    degrees = {name: (times, np.degrees(values)) for name, (times, values) in series.items()}
+    degrees = {name: (times, (np.degrees(values) - low) % 360 + low) for name, (times, values) in series.items()}
     fig = _beside(degrees, shares, title, "torsion (degrees)", "density (1/degree)", alt, subtitle, turn=360.0)
-    return mark_present(fig, since_fs).update_yaxes(range=[-185, 185], tick0=-180, dtick=60)
+    return mark_present(fig, since_fs).update_yaxes(range=[low - 5, low + 365], tick0=low, dtick=60)
 
 
 def _beside(

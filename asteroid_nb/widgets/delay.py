@@ -60,7 +60,7 @@ class DelayExplorer(VBox):
         self.errors, self.words = ErrorLine(), HTML(_words(self._coordinate()))
         times = matrices.times_fs.tolist()
         self.plot = Plot(delay_matrix(**self._coordinate(), what=self._what()), times_fs=times)
-        self.player: Player | None = Player(times, present=matrices.history - 1, marked=True)
+        self.player = Player(times, present=matrices.history - 1, marked=True)
         controls = HBox([self.who, self.axis], layout=Layout(flex_flow="row wrap"))
         super().__init__([controls, self.plot, self.words, self.player, self.errors], frame=matrices.history - 1)
         self.add_class("anb-panel")
@@ -95,16 +95,14 @@ class DelayExplorer(VBox):
         self._free_links()
         self.plot.times_fs = [float(time) for time in comparison.times_fs]
         self._links = [*link_in_browser(self, self.plot, names=["frame"]), *link_in_browser(comparison.player, self)]
-        if self.player is not None:
-            self.children = tuple(child for child in self.children if child is not self.player)
-            close_tree(self.player)
-            self.player = None
+        # The own player is taken away, yet not closed: the browser may be about to build it.
+        self.children = tuple(child for child in self.children if child is not self.player)
 
     def close(self) -> None:
         """Free the figure and all else, here and in the browser."""
         if self.comm is not None:  # else it was closed before, or refused what it was given
             self._free_links()
-            for part in (*self.children, self.layout):
+            for part in (*self.children, self.player, self.layout):
                 close_tree(part)
         super().close()
 

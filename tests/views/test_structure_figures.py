@@ -118,14 +118,29 @@ def test_what_is_not_finite_is_a_gap_and_counts_for_nothing():
     assert "model nothing" in alt_text(over_time.torsion_over_time(nothing, title="Torsion"))
 
 
-def test_a_turn_through_180_degrees_is_no_line_across_the_figure():
-    times = np.arange(40.0)
-    angles = np.radians((170 + times + 180) % 360 - 180)
-    drawn, often = over_time.torsion_over_time({"reference": (times, angles)}, title="Torsion").data
-    y = np.asarray(drawn.y, dtype=float)
-    assert np.isnan(y).sum() == 1 and np.nanmax(np.abs(np.diff(y))) < 2
+def turning(degrees):
+    angles = np.radians((np.asarray(degrees) + 180) % 360 - 180)
+    return over_time.torsion_over_time({"reference": (np.arange(len(angles)) * 1.0, angles)}, title="Torsion")
+
+
+@pytest.mark.parametrize(
+    ("degrees", "low"), [(np.arange(160, 200), 0), (np.arange(-20, 20), -180), (np.full(9, 90), -180)]
+)
+def test_an_axis_of_torsions_begins_where_they_are_not(degrees, low):
+    figure = turning(degrees)
+    drawn, often = figure.data
+    np.testing.assert_allclose(drawn.y, degrees)
+    assert tuple(figure.layout.yaxis.range) == (low - 5, low + 365) and figure.layout.yaxis.tick0 == low
+    assert (np.diff(often.y) > 0).all() and often.y[0] > low and often.y[-1] < low + 360
     assert area(often.x, often.y) == pytest.approx(1)
-    np.testing.assert_allclose(y[np.isfinite(y)], np.degrees(angles))
+    assert abs(often.y[np.argmax(often.x)] - np.mean(degrees)) < 25
+
+
+def test_a_whole_turn_is_no_line_across_the_figure():
+    drawn, _ = turning(np.arange(0, 720, 7)).data
+    y = np.asarray(drawn.y, dtype=float)
+    assert np.isnan(y).any() and np.nanmax(np.abs(np.diff(y))) < 8
+    assert np.isfinite(y).sum() == len(range(0, 720, 7))
 
 
 @pytest.mark.parametrize(("n_frames", "width"), [(32, 10), (5000, 3.6)])

@@ -108,11 +108,12 @@ def test_it_follows_a_comparison_and_gives_up_its_own_player():
     forecast = predict(run, source, starts=30, n_blocks=2)
     panel = compare(source[30 : 30 + len(forecast)], forecast, history=TINY.history)
     explorer = explore_delay(run, source, start=30, comparison=panel)
-    assert explorer.player is None and explorer.frame == panel.frame == TINY.history - 1
+    assert explorer.player not in explorer.children and explorer.frame == panel.frame == TINY.history - 1
     assert list(explorer.plot.times_fs) == list(panel.times_fs)
     found = linked(explorer)
     assert {(panel.player, name, explorer, name) for name in ("frame", "atom")} <= found
     assert (explorer, "frame", explorer.plot, "frame") in found
+    assert explorer.player not in {end[0] for link in explorer._links for end in (link.source, link.target)}
     explorer.close()
     panel.close()
 
