@@ -17,6 +17,7 @@ _VERBS = {
     "save": "data.readers",
     "sample": "data.catalogue",
     "download": "data.catalogue",
+    "split": "data.splits",
     "simulate": "data.simulate",
     "simulate_openmm": "data.openmm_engine",
     "train": "forecast.training",
@@ -27,31 +28,46 @@ _VERBS = {
     "evaluate": "evaluation",
     "rollout_quality": "rolling",
     "compare": "widgets.compare",
+    "explore": "dashboard",
     "explore_attention": "widgets.explore",
+    "explore_delay": "widgets.delay",
+    "explore_errors": "widgets.error_explorer",
+    "explore_structure": "widgets.structure",
+    "report": "reporting.report",
+    "doctor": "health.diagnosis",
     "TrainingView": "widgets.progress",
     "error_over_horizon": "views.horizon",
-    "error_heatmap": "views.horizon",
-    "per_atom_bars": "views.horizon",
+    "error_heatmap": "views.worst_windows",
+    "per_atom_bars": "views.per_atom",
     "attention_map": "views.attention",
 }
 
 if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds the two together
+    from asteroid_nb.dashboard import explore
     from asteroid_nb.data.catalogue import download, sample
     from asteroid_nb.data.openmm_engine import simulate_openmm
     from asteroid_nb.data.readers import load, save
     from asteroid_nb.data.simulate import simulate
+    from asteroid_nb.data.splits import split
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
     from asteroid_nb.evaluation import evaluate
     from asteroid_nb.forecast.baselines import rivals
     from asteroid_nb.forecast.rollout import attention, predict
     from asteroid_nb.forecast.run import Run
     from asteroid_nb.forecast.training import train
+    from asteroid_nb.health.diagnosis import doctor
+    from asteroid_nb.reporting.report import report
     from asteroid_nb.rolling import rollout_quality
     from asteroid_nb.views.attention import attention_map
-    from asteroid_nb.views.horizon import error_heatmap, error_over_horizon, per_atom_bars
+    from asteroid_nb.views.horizon import error_over_horizon
+    from asteroid_nb.views.per_atom import per_atom_bars
+    from asteroid_nb.views.worst_windows import error_heatmap
     from asteroid_nb.widgets.compare import compare
+    from asteroid_nb.widgets.delay import explore_delay
+    from asteroid_nb.widgets.error_explorer import explore_errors
     from asteroid_nb.widgets.explore import explore_attention
     from asteroid_nb.widgets.progress import TrainingView
+    from asteroid_nb.widgets.structure import explore_structure
 
 __all__ = [
     "Run",
@@ -61,20 +77,27 @@ __all__ = [
     "attention",
     "attention_map",
     "compare",
+    "doctor",
     "download",
     "error_heatmap",
     "error_over_horizon",
     "evaluate",
+    "explore",
     "explore_attention",
+    "explore_delay",
+    "explore_errors",
+    "explore_structure",
     "load",
     "per_atom_bars",
     "predict",
+    "report",
     "rivals",
     "rollout_quality",
     "sample",
     "save",
     "simulate",
     "simulate_openmm",
+    "split",
     "train",
 ]
 

@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _simulate, _train, _forecast, _evaluate, _ablate, _lab, _doctor):
+    for add in (_demo, _simulate, _train, _forecast, _evaluate, _report, _ablate, _lab, _doctor):
         add(commands)
     return whole
 
@@ -59,10 +59,9 @@ def _command(commands, name: str, purpose: str) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=purpose, description=purpose, formatter_class=_WithDefaults)
 
 
-def _data(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "data", nargs="+", metavar="DATA", help="trajectory files, or a named data set such as ethanol"
-    )
+def _data(command: argparse.ArgumentParser, *, nargs: str = "+", also: str = "") -> None:
+    said = f"trajectory files, or a named data set such as ethanol{also}"
+    command.add_argument("data", nargs=nargs, metavar="DATA", help=said)
     command.add_argument("--top", help="topology file, for formats that carry no atoms")
     command.add_argument("--dt-fs", type=float, help="frame spacing in fs, for formats that carry no trustworthy time")
     command.add_argument("--stride", type=int, default=1, help="read every n-th frame")
@@ -131,6 +130,15 @@ def _evaluate(commands) -> None:
     _data(command)
     command.add_argument("--networks", action="store_true", help="also train the LSTM and the plain Transformer")
     command.add_argument("--out", type=Path, help="folder for table and figures; the run folder when not given")
+
+
+def _report(commands) -> None:
+    command = _command(commands, "report", "Write one HTML page of a run that plays without kernel or network.")
+    command.add_argument("run", type=Path, help="run folder")
+    _data(command, nargs="*", also="; those it was trained on when not given")
+    command.add_argument("--out", type=Path, help="the page; report.html in the run folder when not given")
+    command.add_argument("--windows", type=int, default=200, help="test windows that can be played")
+    command.add_argument("--title", help="of the page")
 
 
 def _ablate(commands) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import json
 import subprocess
 import sys
 from datetime import datetime
@@ -16,10 +17,13 @@ from asteroid_nb.data.catalogue import load_named, names
 from asteroid_nb.data.readers import load, save, save_walkers
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, MissingExtra, UnreadableFile
-from asteroid_nb.files import runs_folder
+from asteroid_nb.files import replacing, runs_folder
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the commands that train or forecast do
     from asteroid_nb.fit_settings import FitSettings
+
+#: In a run folder: the data it was trained on.
+DATA_RECORD = "data.json"
 
 #: What a command returns when it was stopped, as for Ctrl-C everywhere.
 STOPPED = 130
@@ -29,6 +33,7 @@ def demo(options: argparse.Namespace) -> int:
     from asteroid_nb import demonstration
 
     folder = options.out or new_folder("demo")
+    remember(folder, argparse.Namespace(data=[options.sample], top=None, dt_fs=None, stride=1))
     run = demonstration.run(options.sample, folder=folder, fit_settings=fit_settings(options), resume=options.resume)
     return 0 if run.finished else STOPPED
 
@@ -61,6 +66,7 @@ def train(options: argparse.Namespace) -> int:
     trajectories = open_data(options)
     folder = options.out or new_folder("train")
     print(f"Training on {trajectories[0].name!r}, {len(trajectories)} trajectories; the run goes to {folder}")
+    remember(folder, options)
     model, objective = changed(options.set, STISettings, ObjectiveSettings)
     run = train_model(
         trajectories,
@@ -105,6 +111,22 @@ def evaluate(options: argparse.Namespace) -> None:
     demonstration.judge(run, folder=folder, networks=networks)
 
 
+def report(options: argparse.Namespace) -> None:
+    from asteroid_nb.data.splits import split
+    from asteroid_nb.forecast.run import Run
+    from asteroid_nb.metrics.horizon import ErrorTable
+    from asteroid_nb.reporting.report import report as write_page
+
+    run = Run.load(options.run)
+    trajectories = open_data(options if options.data else remembered(options.run))
+    run.split = split(trajectories, run.shape_for(trajectories[0]))
+    measured = options.run / "errors.npz"
+    errors = ErrorTable.load(measured) if measured.is_file() else None
+    out = options.out or options.run / "report.html"
+    page = write_page(run, out, errors=errors, most_windows=options.windows, title=options.title)
+    print(f"{page} ({page.stat().st_size / 1e6:.1f} MB): open it in any browser; it needs no network.")
+
+
 def ablate(options: argparse.Namespace) -> None:
     from asteroid_nb import ablation
     from asteroid_nb.fit_settings import FitSettings
@@ -146,6 +168,30 @@ def open_data(options: argparse.Namespace) -> list[Trajectory]:
     if not listed:
         raise InvalidTrajectory(f"{first} holds torsions, not positions. Choose a data set of trajectories.")
     return [trajectory[:: options.stride] for trajectory in listed] if options.stride > 1 else listed
+
+
+def remember(folder: Path, options: argparse.Namespace) -> None:
+    """Write into a run folder which data it is trained on, so that later commands need not be told."""
+    paths = [str(Path(word).resolve()) if Path(word).exists() else word for word in options.data]
+    told = {"data": paths, "top": options.top, "dt_fs": options.dt_fs, "stride": options.stride}
+    with replacing(folder / DATA_RECORD) as temporary:
+        temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def remembered(folder: Path) -> argparse.Namespace:
+    """Return the data a run folder was trained on, as options.
+
+    Raises:
+        UnreadableFile: the folder does not say.
+    """
+    try:
+        told = json.loads((folder / DATA_RECORD).read_text(encoding="utf-8"))
+        return argparse.Namespace(**{key: told[key] for key in ("data", "top", "dt_fs", "stride")})
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UnreadableFile(
+            f"{folder} does not say which data it was trained on ({error!r}). Name them after the folder: "
+            f"asteroid-nb report {folder} DATA …"
+        ) from error
 
 
 def fit_settings(options: argparse.Namespace) -> FitSettings:

@@ -19,6 +19,7 @@ from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.training import train
 from asteroid_nb.metrics.horizon import ErrorTable
 from asteroid_nb.progress import Bar
+from asteroid_nb.reporting.report import report
 from asteroid_nb.rolling import rollout_quality
 
 RIDGES = ("ridge, equivariant", "ridge, superposed")
@@ -41,8 +42,10 @@ def run(name: str, *, folder: Path, fit_settings: FitSettings, resume: bool = Fa
     if not trained.finished:
         print(f"Stopped. Go on with the same command and --out {folder} --resume")
         return trained
-    judge(trained, folder=folder, networks=fit_settings)
-    print(f"\nIn {time.perf_counter() - began:.0f} s. Figures: {folder / 'figures'}.")
+    table = judge(trained, folder=folder, networks=fit_settings)
+    page = report(trained, folder / "report.html", errors=table)
+    print(f"\nA page to play with, without kernel or network: {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    print(f"In {time.perf_counter() - began:.0f} s. Figures: {folder / 'figures'}.")
     print("Now look at it move: make lab, notebook 01_forecast.")
     return trained
 

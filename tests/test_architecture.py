@@ -17,7 +17,7 @@ PACKAGE = ROOT / "asteroid_nb"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 WINGS = {"forecast", "states", "equilibrium"}
-ENDS = {"widgets", "report", "cli"}
+ENDS = {"widgets", "dashboard", "reporting", "exhibit", "health", "cli"}
 
 #: Room → rooms it never imports, not even inside a function.
 CLOSED_DOORS = {
@@ -26,7 +26,7 @@ CLOSED_DOORS = {
     **{wing: (WINGS - {wing}) | ENDS | {"metrics", "views"} for wing in WINGS},
     "metrics": WINGS | ENDS | {"fitting", "views"},
     "views": WINGS | ENDS | {"fitting"},
-    "widgets": {"report", "cli"},
+    "widgets": ENDS - {"widgets"},
     **{room: WINGS | ENDS | {"data", "fitting", "metrics", "views"} for room in ("units", "errors", "files", "shapes")},
 }
 

@@ -108,3 +108,38 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_finishes(data, tmp_path):
     assert process.returncode == 130
     assert "--resume" in output
     assert anb.Run.load(tmp_path).history, "what was learnt is a model that loads"
+
+
+def test_a_page_is_written_from_the_run_folder_alone(run, data, capsys):
+    assert main(["report", str(run), "--windows", "6", "--title", "a & b"]) == 0
+    page = run / "report.html"
+    assert f"{page} (" in capsys.readouterr().out
+    assert "<h1>a &amp; b</h1>" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_elsewhere_from_data_that_are_named(run, data, tmp_path):
+    out = tmp_path / "deep" / "page.html"
+    assert main(["report", str(run), str(data), "--windows", "6", "--out", str(out)]) == 0
+    assert out.stat().st_size < 15e6
+
+
+def test_a_run_that_does_not_say_what_it_was_trained_on_asks_for_it(run, tmp_path, capsys):
+    import shutil
+
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    (moved / "data.json").write_text("{")
+    assert main(["report", str(moved)]) == 2
+    assert f"asteroid-nb report {moved} DATA" in capsys.readouterr().err
+
+
+def test_data_that_moved_away_are_missed_by_name(run, tmp_path, capsys):
+    import json
+    import shutil
+
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    told = json.loads((moved / "data.json").read_text())
+    (moved / "data.json").write_text(json.dumps({**told, "data": [str(tmp_path / "gone.npz")]}))
+    assert main(["report", str(moved)]) == 2
+    assert "gone.npz" in capsys.readouterr().err

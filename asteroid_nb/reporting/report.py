@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-import asteroid_nb
+from asteroid_nb import __version__
 from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.files import replacing
 from asteroid_nb.forecast.run import Run
@@ -48,7 +48,7 @@ def report(
     text = page(
         title=title or f"{run.name} on {exhibit.trajectories[0].name}",
         lead=_lead(exhibit, len(kept)),
-        footer=f"Made by asteroid_nb {asteroid_nb.__version__}. The page fetches nothing.",
+        footer=f"Made by asteroid_nb {__version__}. The page fetches nothing.",
         colour_bar=colour_bar(highest),
         tables=_table(exhibit),
         contents=contents(exhibit, kept, detailed, pairs, centres, highest),

@@ -15,13 +15,25 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def browser(chromium):
+def playwright(chromium):
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+    with sync_playwright() as started:
         yield started
-        started.close()
+
+
+@pytest.fixture(scope="session")
+def browser(playwright, chromium):
+    started = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def browser_without_3d(playwright, chromium):
+    started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-3d-apis"])
+    yield started
+    started.close()
 
 
 @pytest.fixture
