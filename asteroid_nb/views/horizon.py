@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asteroid_nb.metrics.horizon import ErrorTable, Measure
-from asteroid_nb.views.error_axes import AXIS, LEAD
+from asteroid_nb.views.error_axes import AXIS, LEAD, LEGEND_BELOW, PANEL_HEIGHT_PX, title_at_the_top
 from asteroid_nb.views.per_atom import per_atom_bars
 from asteroid_nb.views.style import TEXT, Look, finish, look, number, plain, scale_buttons, translucent
 from asteroid_nb.views.worst_windows import error_heatmap
@@ -76,12 +76,11 @@ def error_over_horizon(
 def _finished(
     fig: Figure, table: ErrorTable, alt: str, memory: dict[str, Interval], *, log: bool, compact: bool
 ) -> Figure:
-    height = 450 if compact else 540
+    height = PANEL_HEIGHT_PX if compact else 540
     meaning = "; memory: while better than the mean of the history" if memory else ""
     # Above the marks of the memory, which stand on the plot's upper edge.
     marks_px = 16 * max(1, len(memory))
     buttons = {**scale_buttons(log=log), "pad": {"t": 0, "b": marks_px}}
-    below = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"}
     return finish(
         fig,
         title="Error over the horizon",
@@ -89,12 +88,11 @@ def _finished(
         alt=alt,
         height=height,
         margin={"t": 56 + marks_px, "b": 30},
-        title_y=1 - 26 / height,
-        title_yanchor="bottom",
+        **title_at_the_top(height),
         hovermode="closest",
         updatemenus=[] if compact else [buttons],
         # The last trace is the model, which belongs in the first place of the legend.
-        legend={"traceorder": "reversed", **below, "font": {"size": 12 if compact else 13}},
+        legend={"traceorder": "reversed", **LEGEND_BELOW},
     )
 
 
@@ -108,7 +106,7 @@ def _add_curve(fig: Figure, table: ErrorTable, name: str, curve: np.ndarray, dra
         marker=drawn.marker,
         customdata=np.arange(len(curve)),
         meta={"forecaster": name},
-        hovertemplate="%{x:g} fs: %{y:.4f} Å",
+        hovertemplate="%{x:~g} fs: %{y:.4f} Å",
     )
 
 
@@ -137,7 +135,7 @@ def _add_band(fig: Figure, table: ErrorTable, name: str, measure: Measure, colou
         showlegend=alone,
         customdata=np.arange(len(leads)),
         meta={"forecaster": name},
-        hovertemplate="%{x:g} fs: %{y:.4f} Å",
+        hovertemplate="%{x:~g} fs: %{y:.4f} Å",
     )
 
 

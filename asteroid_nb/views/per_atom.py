@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asteroid_nb.metrics.horizon import ErrorTable, Measure
-from asteroid_nb.views.error_axes import AXIS
+from asteroid_nb.views.error_axes import AXIS, LEGEND_BELOW, PANEL_HEIGHT_PX, title_at_the_top
 from asteroid_nb.views.style import MAIN_COLOUR, TEXT, finish, number, plain, translucent
 
 if TYPE_CHECKING:
@@ -47,18 +47,27 @@ def per_atom_bars(
     pale = {"color": translucent(MAIN_COLOUR, 0.35), "line": {"color": MAIN_COLOUR, "width": 1.5}}
     _add(fig.add_bar, table, values, name, marker=pale)
     if rival is not None:
-        mark = {"symbol": "line-ew", "size": 18, "line": {"width": 3, "color": TEXT}}
+        mark = {"symbol": "line-ew", "size": 14, "line": {"width": 3, "color": TEXT}}
         _add(fig.add_scatter, table, table.per_atom(rival, **at)[0], rival, mode="markers", marker=mark)
     if window is not None:
         own = table.per_atom(name, **at, windows=slice(window, window + 1))[0]
         mark = {"symbol": "diamond", "size": 9, "color": "#FFFFFF", "line": {"color": "#333333", "width": 2}}
         _add(fig.add_scatter, table, own, f"window {window}", mode="markers", marker=mark)
-    fig.update_xaxes(title_text="atom", showgrid=False, range=[-0.5, len(values) - 0.5], **_ticks(table.atom_labels))
+    fig.update_xaxes(
+        title_text="atom",
+        title_standoff=8,
+        showgrid=False,
+        range=[-0.5, len(values) - 0.5],
+        **_ticks(table.atom_labels),
+    )
     fig.update_yaxes(title_text=AXIS[measure], rangemode="tozero", tickformat="~g")
     time = f"{table.lead_times_fs[lead]:g} fs"
     alt = f"Bar chart. {AXIS[measure]} of {name} per atom, {time} ahead: {_pairs(table, values)}."
-    legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12}}
-    return finish(fig, title=f"Error per atom, {time} ahead", alt=alt, height=450, showlegend=True, legend=legend)
+    of = f"{name}, {table.n_windows} windows"
+    place = {"height": PANEL_HEIGHT_PX, **title_at_the_top(PANEL_HEIGHT_PX), "margin": {"t": 72, "b": 30}}
+    return finish(
+        fig, title=f"Error per atom, {time} ahead", subtitle=of, alt=alt, showlegend=True, legend=LEGEND_BELOW, **place
+    )
 
 
 def _add(draw: Any, table: ErrorTable, values: np.ndarray, name: str, **look: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from asteroid_nb.metrics.horizon import ErrorTable, Measure
 from asteroid_nb.shapes import Int
-from asteroid_nb.views.error_axes import AXIS, LEAD
+from asteroid_nb.views.error_axes import AXIS, LEAD, PANEL_HEIGHT_PX, title_at_the_top
 from asteroid_nb.views.style import MAIN_COLOUR, SEQUENTIAL, finish, number
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def error_heatmap(
         zmin=0,
         colorbar={"title": {"text": AXIS[measure], "side": "right"}, "tickformat": "~g", "thickness": 18},
         hovertemplate="window %{customdata[0]} (walker %{customdata[1]}, from frame %{customdata[2]})<br>"
-        "%{x:g} fs: %{z:.4f} Å<extra></extra>",
+        "%{x:~g} fs: %{z:.4f} Å<extra></extra>",
     )
     # Fixed, because marks would stretch them.
     fig.update_xaxes(title_text=LEAD, showgrid=False, range=_edges(table.lead_times_fs))
@@ -83,8 +83,10 @@ def error_heatmap(
     if window is not None:
         _outline(fig, int(np.flatnonzero(rows == window)[0]))
     alt = _describe(table, name, measure)
-    height = 450 if compact else 520
-    return finish(fig, title="Error in each window", subtitle=name, alt=alt, height=height, margin={"t": 78})
+    height = PANEL_HEIGHT_PX if compact else 520
+    fig.update_xaxes(title_standoff=8)
+    place = {"height": height, **title_at_the_top(height), "margin": {"t": 72, "b": 50}}
+    return finish(fig, title="Error in each window", subtitle=name, alt=alt, **place)
 
 
 def _small(numbers: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ from asteroid_nb.widgets.links import link_in_browser
 from asteroid_nb.widgets.parts import ErrorLine, close_tree, escaped, replace_former
 from asteroid_nb.widgets.plot import Plot
 
-#: Figures stand side by side where each has this much room.
-LEAST_WIDTH_PX = 480
+#: The room that curves, map and bars need to stand beside one another: the curves have the longest legend.
+LEAST_WIDTH_PX = (560, 410, 410)
 
 
 def explore_errors(
@@ -110,8 +110,8 @@ class ErrorExplorer(VBox):
         self.moment = Latest(self.errors.guard(self._draw_moment))
         self._held = (self.moment, *self._link())
         self._hear()
-        for plot in self.plots:
-            plot.layout = Layout(flex=f"1 1 {LEAST_WIDTH_PX}px", min_width="0")
+        for plot, least_px in zip(self.plots, LEAST_WIDTH_PX, strict=True):
+            plot.layout = Layout(flex=f"1 1 {least_px}px", min_width="0")
         row = HBox(self.plots, layout=Layout(flex_flow="row wrap", width="100%"))
         super().__init__([self.controls, self.words, row, self.errors], layout=Layout(width="100%"))
         self.add_class("anb-panel")

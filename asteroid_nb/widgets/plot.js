@@ -87,7 +87,9 @@ function clicked(model, layout, point) {
   const atom = along ? Math.round(point[along]) : -1;
   if (atom >= 0 && atom < model.get("n_atoms")) model.set("atom", atom);
   const count = (model.get("clicked").count ?? 0) + 1;
-  const { x, y, z = null, customdata = null, curveNumber } = point;
+  const { x, y, z = null, curveNumber } = point;
+  // Numbers that came packed would go back as bytes.
+  const customdata = ArrayBuffer.isView(point.customdata) ? [...point.customdata] : (point.customdata ?? null);
   model.set("clicked", { x, y, z, customdata, curve: curveNumber, meta: point.data.meta ?? null, axis, count });
   model.save_changes();
 }
