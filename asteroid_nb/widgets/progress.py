@@ -12,6 +12,7 @@ from ipywidgets import HTML, Button, HBox, Layout, VBox
 from asteroid_nb.views.style import finish
 from asteroid_nb.views.training import LOOKS
 from asteroid_nb.widgets.parts import ErrorLine, escaped, hear_while_busy
+from asteroid_nb.widgets.plot import Plot
 
 #: Between two drawings: more often the browser falls behind and the training waits for it.
 DRAW_EVERY_S = 0.5
@@ -35,18 +36,20 @@ class TrainingView(VBox):
         self._drawn_at = -math.inf
         self._total_epochs, self._n_steps = 0, 1
         self.figure = _figure(title)
+        self.plot = Plot(self.figure)
         self.status = HTML("Not started.", layout=Layout(flex="1 1 auto"))
         self.stop_button = Button(description="Stop", icon="stop", tooltip="End after this step, keep what is learnt")
         self.errors = ErrorLine()
         hear_while_busy(self.stop_button)
         self.stop_button.on_click(self.errors.guard(self._stop))
-        super().__init__([HBox([self.stop_button, self.status]), self.figure, self.errors])
+        super().__init__([HBox([self.stop_button, self.status]), self.plot, self.errors])
 
     def start(self, *, total_epochs: int, n_steps: int = 1) -> None:
         self._total_epochs, self._n_steps = total_epochs, n_steps
         self.stopped, self.stop_button.disabled = False, False
         self.status.value = f"Epoch 0 of {total_epochs}"
         self.figure.update_xaxes(range=[0, max(1, total_epochs)])
+        self._draw_safely()
         if self.shown and _in_notebook():
             from IPython.display import display
 
@@ -104,9 +107,9 @@ class TrainingView(VBox):
 
     def _draw(self) -> None:
         traces: Any = self.figure.data
-        with self.figure.batch_update():
-            for trace, curve in zip(traces, self.curves.values(), strict=True):
-                trace.x, trace.y = [epoch for epoch, _ in curve], [loss for _, loss in curve]
+        for trace, curve in zip(traces, self.curves.values(), strict=True):
+            trace.x, trace.y = [epoch for epoch, _ in curve], [loss for _, loss in curve]
+        self.plot.show(self.figure)
 
     def _say(self, epoch: float, record: dict[str, Any]) -> None:
         if self.stopped:
@@ -120,7 +123,7 @@ class TrainingView(VBox):
         self.status.value = " · ".join(parts)
 
 
-def _figure(title: str) -> go.FigureWidget:
+def _figure(title: str) -> go.Figure:
     figure = go.Figure()
     for name, line, symbol in LOOKS.values():
         marker = {"symbol": symbol, "size": 6, "maxdisplayed": 60}
@@ -129,9 +132,7 @@ def _figure(title: str) -> go.FigureWidget:
     figure.update_yaxes(title_text="loss (no unit)", type="log", tickformat="~g", nticks=6)
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
     alt = "Line chart of training and validation loss by epoch; the latest values are in the text above it."
-    return go.FigureWidget(
-        finish(figure, title=title, alt=alt, height=340, legend=legend, showlegend=True, autosize=True)
-    )
+    return finish(figure, title=title, alt=alt, height=340, legend=legend, showlegend=True)
 
 
 def _finite(value: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -20,6 +21,11 @@ def clock(monkeypatch):
     return now
 
 
+def drawn(view: TrainingView) -> list[dict]:
+    """Return the two curves as the browser has them."""
+    return json.loads(view.plot.figure)["data"]
+
+
 def record(epoch: int, **others) -> dict:
     return {"epoch": epoch, "step": 10 * epoch, "train_loss": 1 / epoch, "validation_loss": 2 / epoch, **others}
 
@@ -30,9 +36,9 @@ def test_every_record_is_in_the_curve_at_the_end(clock):
     for epoch in (1, 2, 3):
         view.update(record(epoch))
     view.finish("done")
-    train, validation = view.figure.data
-    assert list(train.x) == [1, 2, 3] and list(train.y) == [1, 1 / 2, 1 / 3]
-    assert list(validation.y) == [2, 1, 2 / 3]
+    train, validation = drawn(view)
+    assert train["x"] == [1, 2, 3] and train["y"] == [1, 1 / 2, 1 / 3]
+    assert validation["y"] == [2, 1, 2 / 3]
 
 
 def test_it_draws_at_most_twice_a_second(clock):
@@ -46,7 +52,7 @@ def test_it_draws_at_most_twice_a_second(clock):
 
 
 def train_points(view: TrainingView) -> list[tuple[float, float]]:
-    return list(zip(view.figure.data[0].x, view.figure.data[0].y, strict=True))
+    return list(zip(drawn(view)[0]["x"], drawn(view)[0]["y"], strict=True))
 
 
 def test_the_curve_moves_within_an_epoch(clock):
@@ -56,7 +62,7 @@ def test_the_curve_moves_within_an_epoch(clock):
         clock["s"] += 0.5
         view.step(0, index, loss=3.0 - index, seconds_left=1.0)
         assert train_points(view)[-1] == ((index + 1) / 4, 3.0 - index)
-    assert len(train_points(view)) == 3 and len(view.figure.data[1].x) == 0
+    assert len(train_points(view)) == 3 and drawn(view)[1]["x"] == []
 
 
 def test_within_an_epoch_too_it_draws_at_most_twice_a_second(clock):
@@ -89,7 +95,7 @@ def test_a_long_training_has_a_bounded_number_of_points_and_all_records(clock):
         view.update(record(epoch + 1))
     points = train_points(view)
     assert 300 < len(points) <= progress.MOST_POINTS + 3
-    assert {1, 2, 3} <= {epoch for epoch, _ in points} and list(view.figure.data[1].x) == [1, 2, 3]
+    assert {1, 2, 3} <= {epoch for epoch, _ in points} and drawn(view)[1]["x"] == [1, 2, 3]
 
 
 def test_a_training_begun_anew_or_resumed_leaves_no_zigzag(clock):
@@ -102,7 +108,7 @@ def test_a_training_begun_anew_or_resumed_leaves_no_zigzag(clock):
             view.update(record(epoch + 1))
     view.finish("done")
     assert [epoch for epoch, _ in train_points(view)] == [0.5, 1, 1.5, 2]
-    assert list(view.figure.data[1].x) == [1, 2]
+    assert drawn(view)[1]["x"] == [1, 2]
 
 
 def test_the_time_left_is_said(clock):
@@ -132,18 +138,36 @@ def test_records_without_a_finite_loss_leave_a_gap(clock):
     view = TrainingView()
     view.update({"epoch": 1, "train_loss": math.nan, "validation_loss": None})
     view.finish("done")
-    assert list(view.figure.data[0].y) == [None] and list(view.figure.data[1].y) == [None]
+    assert drawn(view)[0]["y"] == [None] and drawn(view)[1]["y"] == [None]
 
 
 def test_messages_are_shown_as_text(clock):
     view = TrainingView(title="<script>")
     view.finish("<script>alert(1)</script>")
-    assert "<script" not in view.status.value and "<script" not in view.figure.layout.title.text
+    assert (
+        "<script" not in view.status.value and "<script" not in json.loads(view.plot.figure)["layout"]["title"]["text"]
+    )
+
+
+def test_the_whole_training_is_on_the_axis_from_its_start(clock):
+    view = TrainingView()
+    view.start(total_epochs=8)
+    assert json.loads(view.plot.figure)["layout"]["xaxis"]["range"] == [0, 8]
+
+
+def test_a_picture_is_a_few_thousand_bytes(clock):
+    view = TrainingView()
+    view.start(total_epochs=1000)
+    for epoch in range(1, 401):
+        view.update(record(epoch))
+    view.finish("done")
+    assert "400" in view.plot.figure and len(view.plot.figure) < 40_000
 
 
 def test_a_drawing_that_fails_is_shown_and_the_training_goes_on(clock):
     view = TrainingView()
     view._draw = lambda: 1 / 0
+    view.start(total_epochs=2)
     view.update(record(1))
     assert "ZeroDivisionError" in view.errors.value
 
