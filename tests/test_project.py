@@ -96,3 +96,13 @@ def test_no_verb_hides_a_room():
 def test_an_unknown_verb_names_the_known_ones():
     with pytest.raises(AttributeError, match="offers.*compare.*train"):
         getattr(asteroid_nb, "tarin")  # noqa: B009  (the name is wrong on purpose)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_stripped_and_small(path):
+    import json
+
+    assert path.stat().st_size <= 60_000
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert "widgets" not in notebook["metadata"]
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook["cells"])

@@ -16,7 +16,7 @@ from asteroid_nb.metrics.structure import bond_lengths
 Style = Literal["auto", "ball+stick", "licorice", "line", "spacefill"]
 
 #: From no error to much, lightness falling all the way: it reads without colour, and on white and dark paper alike.
-ERROR_COLOURS = ("#c9ced6", "#f2b134", "#e0561b", "#9b1748")
+ERROR_COLOURS = ("#d5d9e0", "#eaa52a", "#d9541a", "#8f1445")
 
 #: Of carbon, by layer: grey, then what tells forecasts apart that lie over one another.
 LAYER_COLOURS = ("#7d8794", "#0072B2", "#E69F00", "#009E73")

@@ -296,3 +296,15 @@ def test_the_panel_fits_the_page_and_the_theme(notebook, width, theme):
     left, right = notebook.pictures()
     assert left.shape == right.shape and left.shape[1] > width / 5
     assert (left[2, 2] < 60).all() if theme == "Dark" else (left[2, 2] > 240).all()
+
+
+def test_without_webgl_there_are_words_in_place_of_the_views(browser_without_3d, lab, tmp_path):
+    page = browser_without_3d.new_page(viewport={"width": 1280, "height": 900})
+    notebook = run_notebook(page, lab, write_notebook(tmp_path / "flat.ipynb", SIDE_BY_SIDE))
+    message = page.locator(".jp-OutputArea-output .anb-alert")
+    message.wait_for()
+    assert "WebGL" in message.inner_text() and "hardware acceleration" in message.inner_text()
+    notebook.screenshot("compare-without-webgl")
+    assert not page.locator(".anb-panes").is_visible()
+    press_right(notebook, 3)
+    notebook.settle(lambda: notebook.ask("panel.frame") == 18)
