@@ -139,9 +139,9 @@ def _add_matrix(fig: Figure, shown: Coordinate, matrix: np.ndarray, place: tuple
     times = shown.times_fs(shown.frames)
     known = np.where(times <= 0, "seen", "future")
     facts = np.stack([shown.frames.astype(object), times.astype(object), known.astype(object)], axis=-1)
-    frame = "frame %{customdata[0]}, %{customdata[1]:+g} fs (%{customdata[2]}): %{z:.4f} " + plain(shown.unit)
-    starts = np.broadcast_to([[f"{start:+g}"] for start in shown.starts_fs], matrix.shape)
-    hover = f"{frame}<br>row from %{{text}} fs, delay %{{x:g}} fs<extra></extra>"
+    frame = "frame %{customdata[0]}, %{customdata[1]:+~g} fs (%{customdata[2]}): %{z:.4f} " + plain(shown.unit)
+    starts = np.broadcast_to([[_signed(start)] for start in shown.starts_fs], matrix.shape)
+    hover = f"{frame}<br>row from %{{text}} fs, delay %{{x:~g}} fs<extra></extra>"
     delays = np.arange(matrix.shape[1]) * shown.dt_fs
     fig.add_heatmap(
         x=delays, z=matrix, customdata=facts, text=starts, hovertemplate=hover, row=row, col=column, coloraxis=colours
@@ -163,8 +163,12 @@ def _row_ticks(shown: Coordinate) -> dict[str, Any]:
     """Return the times at which rows start as ticks, the present's among them, not more than fit."""
     last, step = len(shown.rows) - 1, max(1, -(-len(shown.rows) // 8))
     ticks = list(range(last, -1, -step))[::-1]
-    words = [f"{shown.starts_fs[tick]:+g}".replace("-", "−") if tick != last else "now" for tick in ticks]
+    words = [_signed(shown.starts_fs[tick]) if tick != last else "now" for tick in ticks]
     return {"tickvals": ticks, "ticktext": words}
+
+
+def _signed(time_fs: float) -> str:
+    return f"{time_fs:+g}".replace("-", "−")
 
 
 def boundary(rows: Sequence[int] | np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -186,7 +190,7 @@ def _add_agreement(fig: Figure, shown: Coordinate, place: tuple[int, int]) -> No
         ({"color": PALETTE[2], "width": 2, "dash": "dot"}, "diamond"),
     ]
     for (name, (frames, values)), (line, symbol) in zip(deviations(shown).items(), looks, strict=False):
-        hover = f"{name} at %{{x:+g}} fs: %{{y:.4f}} {plain(shown.unit)}, frame %{{customdata[0]}}"
+        hover = f"{name} at %{{x:+~g}} fs: %{{y:.4f}} {plain(shown.unit)}, frame %{{customdata[0]}}"
         fig.add_scatter(
             x=shown.times_fs(frames), y=values, name=name, mode="lines+markers", line=line,
             marker={"symbol": symbol, "size": 5}, showlegend=True,

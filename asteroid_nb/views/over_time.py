@@ -84,9 +84,11 @@ def _beside(
             leaps = np.flatnonzero(np.abs(np.diff(y)) > turn / 2) + 1
             x, y = np.insert(x, leaps, x[leaps]), np.insert(y, leaps, np.nan)
         common = {"mode": "lines", "line": line_of(index), "name": plain(name), "legendgroup": str(index)}
-        fig.add_scatter(x=x, y=y, hovertemplate="%{x:g} fs: %{y:.4g}", **common)
+        fig.add_scatter(x=x, y=y, hovertemplate="%{x:~g} fs: %{y:.4~g}", **common)
         centres, often = shares[name]
-        fig.add_scatter(x=often, y=centres, xaxis="x2", showlegend=False, hovertemplate="%{y:.4g}: %{x:.3g}", **common)
+        fig.add_scatter(
+            x=often, y=centres, xaxis="x2", showlegend=False, hovertemplate="%{y:.4~g}: %{x:.3~g}", **common
+        )
     fig.update_layout(xaxis={"domain": [0, 0.68]}, xaxis2={"domain": [0.73, 1], "anchor": "y"})
     fig.update_xaxes(title_text="time (fs)")
     fig.update_yaxes(title_text=y_title, tickformat="~g")

@@ -107,7 +107,7 @@ def temperature(
         for index, (name, (times, found)) in enumerate(temperatures.items()):
             pair = (times, found[element])
             mean = mean_since(pair, since_fs)
-            hover = f"{element}, %{{x:g}} fs: %{{y:.0f}} K"
+            hover = f"{element}, %{{x:~g}} fs: %{{y:.0f}} K"
             common = {"name": plain(name), "legendgroup": str(index), "mode": "lines", "row": row, "col": 1}
             line = line_of(index) | {"width": 1.6 if index else 3}
             x, y = _block_means(pair)
@@ -194,7 +194,12 @@ def _overlay(
     fig = Figure()
     for index, (name, (x, y)) in enumerate(curves.items()):
         fig.add_scatter(
-            x=x, y=y, name=plain(name), mode="lines", line=line_of(index), hovertemplate=f"%{{x:.4g}}{unit}: %{{y:.3g}}"
+            x=x,
+            y=y,
+            name=plain(name),
+            mode="lines",
+            line=line_of(index),
+            hovertemplate=f"%{{x:.4~g}}{unit}: %{{y:.3~g}}",
         )
     fig.update_xaxes(title_text=x_title)
     fig.update_yaxes(title_text=y_title, rangemode="tozero", tickformat="~g")

@@ -29,14 +29,13 @@ const element = (name, className, text = "") => {
 
 // The cells of a delay matrix that hold the time x: row i begins at starts_fs[i] and goes on by dt_fs a cell.
 function cells(x, { xref, yref, starts_fs, longest_fs, dt_fs }) {
-  const outline = (start, row, colour, width) => {
-    const [x0, x1] = [x - start - dt_fs / 2, x - start + dt_fs / 2];
+  const through = (start, row, colour, width) => {
     const line = { color: colour, width };
-    return { type: "rect", xref, yref, x0, x1, y0: row - 0.5, y1: row + 0.5, line, fillcolor: "rgba(0,0,0,0)" };
+    return { type: "line", xref, yref, x0: x - start, x1: x - start, y0: row - 0.5, y1: row + 0.5, line };
   };
   return starts_fs.flatMap((start, row) => {
     const holds = x - start > -dt_fs / 2 && x - start < longest_fs + dt_fs / 2;
-    return holds ? [outline(start, row, "#FFFFFF", 5), outline(start, row, "#000000", 2)] : [];
+    return holds ? [through(start, row, "#FFFFFF", 5), through(start, row, "#000000", 2)] : [];
   });
 }
 

@@ -77,11 +77,11 @@ def click(notebook: NotebookPage, figure: int, panel: str, x: float, y: float) -
     page.mouse.click(left, top)
 
 
-def outlined(notebook: NotebookPage) -> set[tuple[str, float, float]]:
-    """Return axis, delay and row of the cells that are outlined."""
+def struck(notebook: NotebookPage) -> set[tuple[str, float, float]]:
+    """Return axis, delay and row of the cells that a line goes through."""
     drawn: list[dict[str, Any]] = notebook.page.evaluate(SHAPES_OF, DELAYS)
-    boxes = [shape for shape in drawn if shape["type"] == "rect"]
-    return {(box["xref"], (box["x0"] + box["x1"]) / 2, (box["y0"] + box["y1"]) / 2) for box in boxes}
+    lines = [shape for shape in drawn if shape["line"]["color"] == "#000000"]
+    return {(line["xref"], line["x0"], (line["y0"] + line["y1"]) / 2) for line in lines}
 
 
 def marks(notebook: NotebookPage, figure: int) -> list[float]:
@@ -102,7 +102,7 @@ def test_a_cell_of_a_matrix_leads_every_panel_to_its_frame(linked):
         time = frame - 7
         linked.settle(lambda time=time: marks(linked, DELAYS) == [time])
         cells = {(number, time + 4 - 2 * number) for number in range(3) if 0 <= time + 4 - 2 * number <= 8}
-        assert outlined(linked) == {(axis, lag, number) for axis in ("x", "x2", "x3") for number, lag in cells}
+        assert struck(linked) == {(axis, lag, number) for axis in ("x", "x2", "x3") for number, lag in cells}
     linked.page.wait_for_timeout(300)
     linked.screenshot("delay-cell-clicked")
     assert linked.complaints == []
@@ -119,7 +119,7 @@ def test_a_moment_of_the_comparison_moves_the_marks_and_so_does_a_click_on_a_cur
     curve = linked.ask("dict(zip(*[shapes._drawn().figure.data[0][axis].tolist() for axis in 'xy']))[20.0]")
     click(linked, SHAPES, "", 20.0, curve)
     linked.settle(lambda: linked.ask("[panel.frame, delays.frame]") == [27, 27])
-    linked.settle(lambda: marks(linked, DELAYS) == [20.0] and not outlined(linked))
+    linked.settle(lambda: marks(linked, DELAYS) == [20.0] and not struck(linked))
     assert linked.complaints == []
 
 
@@ -140,7 +140,7 @@ def test_lists_choose_atom_coordinate_and_what_is_drawn(linked):
 
 
 def test_alone_its_own_player_moves_the_marks(alone):
-    assert marks(alone, DELAYS) == [0.0] and len(outlined(alone)) == 9
+    assert marks(alone, DELAYS) == [0.0] and len(struck(alone)) == 9
     slider = alone.page.locator(".anb-panel input[type=range]").first
     slider.focus()
     for _ in range(3):
