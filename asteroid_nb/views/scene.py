@@ -100,7 +100,8 @@ class Scene(NGLWidget):
         self._remote_call("setSyncCamera", args=[self._synced_model_ids], fire_once=True)
 
     def close(self) -> None:
-        self._widget_image.close()
+        for part in (self._widget_image.layout, self._widget_image):
+            part.close()
         super().close()
 
     def _initialize_threads(self) -> None:

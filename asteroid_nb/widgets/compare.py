@@ -104,6 +104,7 @@ class Comparison(VBox):
             raise ValueError(f'colour was {colour!r}; choose "element" or "error".')
         present = (history or 1) - 1
         self.names, self.history, self.overlay = list(names), history, overlay
+        self.n_atoms = panes[0].n_atoms
         self._kept = _kept_frames(panes[0], present, most_frames)
         shown = [pane[self._kept] for pane in panes]
         self.times_fs = (np.arange(panes[0].n_frames)[self._kept] - present) * panes[0].dt_fs
@@ -116,7 +117,8 @@ class Comparison(VBox):
             self.player.colours, self.player.colour = ["element", "error"], colour
         self._links = self._link()
         self.words = HTML(in_words(told(shown, names, self.times_fs)))
-        rows: list[Any] = [_panes(self.views, names, overlay=overlay), self.player]
+        self._titles = [HTML(text) for text in _titles(names, overlay=overlay)]
+        rows: list[Any] = [_panes(self.views, self._titles), self.player]
         rows += [HTML(colour_bar(highest))] if len(shown) > 1 else []
         rows += [HTML(_note(panes[0], self._kept))] if self._kept.step > 1 else []
         super().__init__([*rows, self.words], layout=Layout(width=width))
@@ -139,21 +141,25 @@ class Comparison(VBox):
     def atom(self, atom: int) -> None:
         self.player.atom = int(atom)
 
-    def show(self, reference: Any, *forecasts: Any) -> None:
+    def show(self, reference: Any, *forecasts: Any, names: Sequence[str] | None = None) -> None:
         """Put other trajectories of the same atoms and as many frames in place of those on show.
+
+        Args:
+            names: a title for each; those on show stay when not given.
 
         Raises:
             InvalidTrajectory: another number of trajectories, frames or atoms.
         """
         panes = comparable([reference, *forecasts], history=self.history)
         shown = [pane[self._kept] for pane in panes]
-        expected = (len(self.names), len(self.times_fs), len(self.views[0].anb_scene["labels"]))
+        expected = (len(self.names), len(self.times_fs), self.n_atoms)
         found = (len(shown), shown[0].n_frames, shown[0].n_atoms)
         if found != expected:
             raise InvalidTrajectory(
                 f"The panel shows {expected[0]} trajectories of {expected[1]} frames and {expected[2]} atoms; given "
                 f"were {found[0]} of {found[1]} frames and {found[2]} atoms. Make a new panel with compare(…)."
             )
+        titles = self.names if names is None else pane_names(panes, names)
         errors = _errors(shown)
         if self.overlay:
             self.views[0].show(shown, errors)
@@ -163,13 +169,16 @@ class Comparison(VBox):
         matrix = orientation(shown[0].positions)
         for view in self.views:
             view.look(matrix)
+        self.names = titles
+        for title, text in zip(self._titles, _titles(self.names, overlay=self.overlay), strict=True):
+            title.value = text
         self.words.value = in_words(told(shown, self.names, self.times_fs))
 
     def close(self) -> None:
         """Free the viewers and all else, here and in the browser."""
         for link in self._links:
             close_tree(link)
-        for child in self.children:
+        for child in (*self.children, self.layout):
             close_tree(child)
         super().close()
 
@@ -218,15 +227,19 @@ def _round_end(errors: Sequence[np.ndarray | None]) -> float:
     return min(LOST_ANG, round_up(float(np.quantile(known, 0.98)) if known else 0.0))
 
 
-def _panes(views: Sequence[Any], names: Sequence[str], *, overlay: bool) -> HBox:
-    titles = [_legend(names)] if overlay and len(names) > 1 else [_title(names, index) for index in range(len(names))]
+def _panes(views: Sequence[Any], titles: Sequence[HTML]) -> HBox:
     boxes = []
     for view, title in zip(views, titles, strict=True):
         frame = VBox([view], layout=Layout(border="1px solid var(--jp-border-color2, #ccc)", overflow="hidden"))
-        boxes.append(VBox([HTML(title), frame], layout=Layout(flex="1 1 0%", min_width="0", margin="0 6px 0 0")))
+        boxes.append(VBox([title, frame], layout=Layout(flex="1 1 0%", min_width="0", margin="0 6px 0 0")))
     row = HBox(boxes, layout=Layout(width="100%"))
     row.add_class("anb-panes")
     return row
+
+
+def _titles(names: Sequence[str], *, overlay: bool) -> list[str]:
+    """Return what stands above each pane."""
+    return [_legend(names)] if overlay and len(names) > 1 else [_title(names, index) for index in range(len(names))]
 
 
 def _title(names: Sequence[str], index: int) -> str:
