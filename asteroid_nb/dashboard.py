@@ -86,7 +86,11 @@ class Dashboard(VBox):
 
     def load(self, window: int) -> None:
         """Show another window, a row of the table, in all panels; those not in sight follow when they are opened."""
-        self.comparison.show(*self.exhibit.pair(window))
+        if self.panels["errors"].window != window:
+            self.panels["errors"].window = window  # which comes back here
+            return
+        truth, forecast = self.exhibit.pair(window)
+        self.comparison.show(truth, forecast, names=[truth.name, forecast.name])
         self.window = window
         self._refresh(self.tabs.selected_index)
 
@@ -112,7 +116,7 @@ class Dashboard(VBox):
         errors.follow(self.comparison)
         attention = AttentionExplorer(None, comparison=self.comparison)
         self._attention(attention)
-        structure = StructureExplorer(truth, forecast, names=[truth.name, exhibit.name], history=exhibit.history)
+        structure = StructureExplorer(truth, forecast, history=exhibit.history)
         structure.follow(self.comparison)
         made = {"errors": errors, "attention": attention, "delay matrix": self._delay(), "structure": structure}
         if exhibit.run.history:

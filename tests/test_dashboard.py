@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import numpy as np
@@ -12,7 +13,10 @@ from numpy.testing import assert_allclose
 from small_run import small_run, small_table
 
 from asteroid_nb.dashboard import Dashboard, explore
+from asteroid_nb.data.splits import Split
+from asteroid_nb.data.windows import Windows
 from asteroid_nb.errors import ModelMismatch
+from asteroid_nb.evaluation import evaluate
 from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.widgets.parts import _parts
@@ -64,6 +68,26 @@ def test_a_panel_out_of_sight_follows_when_it_is_opened(dashboard):
     dashboard.tabs.selected_index = 0
     dashboard.tabs.selected_index = 1
     assert attention.heat.figure == last, "nothing is computed twice"
+
+
+def test_a_window_loaded_by_program_is_the_one_the_error_panel_marks(dashboard):
+    other = (dashboard.window + 7) % small_table().n_windows
+    dashboard.load(other)
+    assert dashboard.window == other == dashboard.panels["errors"].window
+
+
+def test_titles_name_the_walker_of_the_window():
+    walkers = [walker[:160] for walker in small_run().split.train.trajectories[:1] * 2]
+    walkers = [walker.replace(name=f"walker {number}") for number, walker in enumerate(walkers)]
+    run = copy.copy(small_run())
+    run.fitted, run.split = [], Split(*[Windows(walkers, run.settings.window_shape(1))] * 3)
+    dashboard = explore(run, errors=evaluate([run], run.split.test, most=12))
+    dashboard.tabs.selected_index = list(dashboard.panels).index("structure")
+    for walker in (0, 1):
+        dashboard.load(int(np.flatnonzero(dashboard.exhibit.table.walkers == walker)[0]))
+        assert f"Reference: walker {walker}." in words(dashboard.comparison)
+        assert f"walker {1 - walker}" not in words(dashboard.comparison)
+        assert f"walker {walker}" in dashboard.panels["structure"].plot.figure
 
 
 def test_frame_and_atom_are_linked_in_the_browser(dashboard):
