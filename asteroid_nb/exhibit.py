@@ -9,10 +9,9 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from asteroid_nb.data.splits import Split
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Windows
-from asteroid_nb.errors import ModelMismatch
+from asteroid_nb.errors import InvalidTrajectory, ModelMismatch
 from asteroid_nb.evaluation import evaluate
 from asteroid_nb.forecast.baselines import rivals
 from asteroid_nb.forecast.run import Run
@@ -60,19 +59,25 @@ class Exhibit:
                 f"run predicts {span - self.run.settings.history} frames and {len(self.trajectories)} trajectories "
                 "were given. Measure the errors again on these."
             )
+        if self.table.atom_labels != self.trajectories[0].labels:
+            raise ModelMismatch(
+                f"The errors are of atoms {_few(self.table.atom_labels)}, the trajectories hold "
+                f"{_few(self.trajectories[0].labels)}. Measure the errors again on these trajectories."
+            )
         if any(end > self.trajectories[walker].n_frames for walker, end in zip(walkers, ends, strict=True)):
             raise ModelMismatch(
                 "Some windows of the errors end after their trajectory. Measure the errors again on these trajectories."
             )
 
     @classmethod
-    def of(cls, run: Run, *, errors: ErrorTable | None = None, split: Split | None = None) -> Exhibit:
+    def of(cls, run: Run, *, errors: ErrorTable | None = None) -> Exhibit:
         """Return the exhibit of a run, measured here if no errors are given.
 
         Raises:
             ModelMismatch: a run read from a folder, without the split that says which windows are for testing.
+            InvalidTrajectory: the run predicts NaN.
         """
-        parts = split or run.split
+        parts = run.split
         if parts is None:
             raise ModelMismatch(
                 "A run read from a folder does not know its data. Give the trajectories it was trained on, in their "
@@ -127,6 +132,12 @@ class Exhibit:
         shape = self.run.shape_for(self.trajectories[0])
         seen = Windows(self.trajectories, shape, starts=starts)[:].replace(future=None)
         paths = torch.cat([seen.place(seen.history), seen.place(self.run.forecast(seen))], dim=1).numpy()
+        if not np.isfinite(paths).all():
+            raise InvalidTrajectory(
+                f"{self.name} predicts NaN or infinity in {(~np.isfinite(paths)).any((1, 2, 3)).sum()} of {len(paths)} "
+                "windows: there is nothing to show. Look at run.history, where its training diverged, and train again "
+                "with a smaller learning rate."
+            )
         pairs = []
         for (walker, start), path in zip(starts, paths, strict=True):
             truth = self.trajectories[walker][start : start + shape.span_frames : shape.stride_frames]
@@ -153,3 +164,7 @@ class Exhibit:
     def best_rival(self) -> str | None:
         others = [name for name in self.table.names if name != self.name]
         return self.table.best_of(others) if others else None
+
+
+def _few(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels[:4])}{' …' * (len(labels) > 4)} ({len(labels)})"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import copy
 import gzip
 import json
 import re
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from small_run import small_run, small_table
 
-from asteroid_nb.errors import ModelMismatch
+from asteroid_nb.errors import InvalidTrajectory, ModelMismatch
 from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.reporting import report as reporting
@@ -157,6 +159,28 @@ def _renamed(table):
 
     swap = lambda errors: {f"old {name}": array for name, array in errors.items()}  # noqa: E731
     return dataclasses.replace(table, squared=swap(table.squared), absolute=swap(table.absolute))
+
+
+def test_errors_of_other_atoms_are_refused(exhibit):
+    import dataclasses
+
+    few = {
+        key: {name: array[:, :, :5] for name, array in getattr(exhibit.table, key).items()}
+        for key in ("squared", "absolute")
+    }
+    table = dataclasses.replace(exhibit.table, **few, atom_labels=exhibit.table.atom_labels[:5])
+    with pytest.raises(ModelMismatch, match=r"atoms C1, C2, O1, H1 … \(5\), the trajectories hold .* \(9\)"):
+        Exhibit(run=exhibit.run, trajectories=exhibit.trajectories, table=table)
+
+
+def test_a_run_that_predicts_nan_is_blamed_itself(exhibit):
+    run = copy.copy(exhibit.run)
+    run.model = copy.deepcopy(run.model)
+    with torch.no_grad():
+        next(run.model.parameters()).fill_(torch.nan)
+    spoiled = Exhibit(run=run, trajectories=exhibit.trajectories, table=exhibit.table)
+    with pytest.raises(InvalidTrajectory, match="STI-Transformer predicts NaN or infinity in 2 of 2 windows"):
+        spoiled.pairs([0, 3])
 
 
 def test_errors_of_other_trajectories_are_refused(exhibit):
