@@ -19,7 +19,21 @@ MOST_KEYS_WITH_NUMBERS = 12
 #: Points that a browser still moves at ease; of more pairs one in so many is drawn.
 MOST_PAIRS = 3000
 
-LEGEND = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}
+#: Below the axes: narrow figures have no room for it beside their title.
+LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "y": 0.01, "yanchor": "bottom"}
+BELOW = {"l": 70, "r": 20, "t": 70, "b": 95}
+
+
+#: A colour bar above the map leaves its whole width to the cells.
+ABOVE = {
+    "orientation": "h",
+    "x": 0,
+    "xanchor": "left",
+    "y": 1,
+    "yanchor": "bottom",
+    "thickness": 10,
+    "tickformat": "~g",
+}
 
 
 def attention_map(
@@ -55,23 +69,24 @@ def attention_map(
     fig.add_heatmap(
         z=weights,
         customdata=np.stack([rows, columns], axis=-1),
-        text=[[f"{query} looks at {key}" for key in keys] for query in queries],
         texttemplate="%{z:.2f}" if max(weights.shape) <= MOST_KEYS_WITH_NUMBERS else None,
         colorscale=SEQUENTIAL,
         zmin=0,
         zmax=largest or _largest(weights),
-        colorbar={"title": {"text": "weight (no unit)", "side": "right"}, "tickformat": "~g", "thickness": 14},
+        colorbar={"title": {"text": "weight (no unit)", "side": "top", "font": {"size": 12}}, **ABOVE},
         xgap=gap,
         ygap=gap,
-        hovertemplate="%{text}: %{z:.3f}<extra></extra>",
+        **_hovers(weights, queries, keys),
     )
-    fig.update_xaxes(title_text=f"looked at (key, {plain(kind)})", **_ticks(keys))
+    # plotly turns long labels only after it has placed the title, which they would then cover.
+    angle = 90 if sum(map(len, keys)) > 30 else 0
+    title_below = {"text": f"looked at (key, {plain(kind)})", "standoff": 10}
+    fig.update_xaxes(title=title_below, tickangle=angle, **_ticks(keys))
     fig.update_yaxes(title_text=f"looking (query, {plain(kind)})", autorange="reversed", **_ticks(queries))
-    height = int(np.clip(170 + 36 * len(queries), 380, 760))
+    height = int(np.clip(220 + 32 * len(queries), 400, 760))
     alt = _describe(weights, query_labels, key_labels, kind)
-    return finish(
-        fig, title=title, subtitle=subtitle, alt=alt, height=height, shapes=_outline(chosen), hovermode="closest"
-    )
+    look = {"shapes": _outline(chosen), "margin": {"l": 70, "r": 20, "t": 125, "b": 60}, "hovermode": "closest"}
+    return finish(fig, title=title, subtitle=subtitle, alt=alt, height=height, **look)
 
 
 def attention_by_distance(
@@ -108,14 +123,14 @@ def attention_by_distance(
     _add_means(fig, mid, means)
     if chosen is not None:
         _add_chosen(fig, every[every[:, 0] == chosen], weights, distances, names)
-    note = {"annotation_text": "everywhere alike", "annotation_position": "top right", "annotation_font_size": 11}
-    fig.add_hline(y=even, line={"color": TEXT, "dash": "dash", "width": 2}, **note)
+    fig.add_hline(y=even, line={"color": TEXT, "dash": "dash", "width": 2}, name="everywhere alike", showlegend=True)
     fig.update_xaxes(title_text="distance (Å)", rangemode="tozero")
     fig.update_yaxes(title_text="weight (no unit)", rangemode="tozero", tickformat="~g")
     parts = ", ".join(f"{number(at, 'Å')} {number(mean)}" for at, mean in zip(mid, means, strict=True))
     alt = f"Scatter plot of attention against distance. Mean weight by distance: {parts}; {number(even)} if even."
     title = "Attention by distance"
-    return finish(fig, title=title, subtitle=subtitle, alt=alt, height=440, legend=LEGEND, hovermode="closest")
+    place = {"legend": LEGEND, "margin": BELOW, "hovermode": "closest"}
+    return finish(fig, title=title, subtitle=subtitle, alt=alt, height=460, **place)
 
 
 def _add_pairs(fig: Figure, pairs: np.ndarray, weights: np.ndarray, distances: np.ndarray, names: list[str]) -> None:
@@ -163,6 +178,18 @@ def _matrix(weights: np.ndarray, shape: tuple[int, ...], rival: str) -> np.ndarr
 def _largest(weights: np.ndarray) -> float:
     seen = weights[np.isfinite(weights)]
     return float(seen.max()) if seen.size and seen.max() > 0 else 1.0
+
+
+def _hovers(weights: np.ndarray, queries: list[str], keys: list[str]) -> dict[str, Any]:
+    """Return what a cell says when pointed at; one without a weight has no number to be filled in."""
+    if np.isfinite(weights).all():
+        text = [[f"{query} looks at {key}" for key in keys] for query in queries]
+        return {"text": text, "hovertemplate": "%{text}: %{z:.3f}<extra></extra>"}
+    text = [
+        [f"{query} looks at {key}: {w:.3f}" if np.isfinite(w) else f"{query} cannot see {key}" for key, w in line]
+        for query, line in zip(queries, (zip(keys, row, strict=True) for row in weights), strict=True)
+    ]
+    return {"text": text, "hovertemplate": "%{text}<extra></extra>"}
 
 
 def _outline(row: int | None) -> list[dict[str, Any]]:

@@ -39,17 +39,18 @@ def nearness(weights: np.ndarray, allowed: np.ndarray, near: np.ndarray, *, hops
     """Return how much of the rows lies on near atoms and on registers, and how much would by looking evenly."""
     found = local_shares(weights, near)
     alike = local_shares(even(allowed), near)
-    said = f"{_percent(found.local)} of the weight lies within {hops} bonds ({_percent(alike.local)} if even)"
+    within = f"within {hops} bond{'s' * (hops > 1)} ({_percent(alike.local)} if even)"
+    said = f"{_percent(found.local)} of the weight lies {within}"
     return said + (f", {_percent(found.registers)} on registers." if weights.shape[-1] > near.shape[-1] else ".")
 
 
 def reach(weights: np.ndarray, allowed: np.ndarray, distances: np.ndarray) -> str:
-    """Return how far the rows look, in words."""
+    """Return how far the rows look."""
     far, alike = reach_ang(weights, distances), reach_ang(even(allowed), distances)
     if not np.isfinite(far).any():
         return "No weight lies on atoms."
     mean, even_mean = float(np.nanmean(far)), float(np.nanmean(alike))
-    return f"On average it looks {number(mean, 'Å')} far ({number(even_mean, 'Å')} if even)."
+    return f"Mean distance looked at: {number(mean, 'Å')} ({number(even_mean, 'Å')} if even)."
 
 
 def own_past(row: np.ndarray, first_atom_key: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from ipywidgets import HTML, Box, Layout, VBox
-from traitlets import Int
+from traitlets import Bool, Int
 
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory
@@ -17,9 +17,13 @@ from asteroid_nb.widgets.attention_controls import ALL, AttentionControls
 from asteroid_nb.widgets.attention_records import AttentionLabels, Recorded, nearest, record
 from asteroid_nb.widgets.attention_views import Shown
 from asteroid_nb.widgets.compare import Comparison
+from asteroid_nb.widgets.latest import Latest
 from asteroid_nb.widgets.links import link_in_browser
 from asteroid_nb.widgets.parts import FAINT, ErrorLine, close_tree, escaped, hear_while_busy, replace_former
 from asteroid_nb.widgets.plot import Plot
+
+#: Two panels side by side, one below the other where there is no room.
+HALF, LEAST_WIDTH = "1 1 45%", "min(100%, 360px)"
 
 ABOUT = (
     f"<details style='font-size:12px;{FAINT}'><summary style='cursor:pointer'>What these weights are</summary>"
@@ -59,7 +63,8 @@ def attention_explorer(
 class AttentionExplorer(VBox):
     """What `attention_explorer` returns; ``controls`` holds ``kind``, ``layer``, ``head``, ``query`` and ``time``.
 
-    ``atom`` is the query, −1 for none, ``frame`` that of the 3D pane; the browser links both to map and pane.
+    ``atom`` is the query, −1 for none, ``frame`` that of the 3D pane; the browser links both to map and pane. Set
+    ``draws`` to False to take the sticks out of 3D for as long as nobody looks at the map.
 
     Args:
         recorded: what to show; without it a message stands in its place until `load`.
@@ -68,6 +73,7 @@ class AttentionExplorer(VBox):
 
     atom = Int(-1).tag(sync=True)
     frame = Int(0).tag(sync=True)
+    draws = Bool(True)
 
     controls: AttentionControls | None = None
 
@@ -77,7 +83,7 @@ class AttentionExplorer(VBox):
     def __init__(self, recorded: Recorded | None, *, comparison: Comparison | None = None):
         self.comparison, self._own, self._links = comparison, comparison is None, []
         self.errors, self.notice, self.words, self.about = ErrorLine(), HTML(), HTML(), HTML(ABOUT)
-        self.panels = Box(layout=Layout(flex_flow="row wrap", width="100%"))
+        self.panels = Box(layout=Layout(flex_flow="row wrap", width="100%", grid_gap="8px 16px"))
         empty = attention_map(np.zeros((1, 1)), ["-"], ["-"])
         self.heat, self.per_head, self.far = (Plot(empty) for _ in range(3))
         self.body = VBox(layout=Layout(width="100%"))
@@ -85,10 +91,12 @@ class AttentionExplorer(VBox):
         self.add_class("anb-panel")
         hear_while_busy(self)
         for plot, react in zip(self.plots, (self._clicked_map, self._clicked_head, self._clicked_pair), strict=True):
-            plot.layout.flex, plot.layout.min_width = "1 1 400px", "0"
+            plot.layout.flex, plot.layout.min_width = HALF, LEAST_WIDTH
             plot.on_click(self.errors.guard(react))
         self.observe(self.errors.guard(self._chose_atom), "atom")
-        self.observe(self.errors.guard(self._chose_frame), "frame")
+        self.observe(self.errors.guard(lambda _: self._draw_links()), "draws")
+        self._follow = Latest(self.errors.guard(self._follow_frame))  # a film would queue up more than it can draw
+        self.observe(lambda _: None if self._following else self._follow(), "frame")
         if recorded is None:
             self.missing("No attention has been recorded yet.")
         else:
@@ -127,20 +135,21 @@ class AttentionExplorer(VBox):
             self.controls.offer(recorded)
         if not self._links or self.comparison is not former:
             self._link()
-        self._chose_frame()
+        self._follow_frame()
         self._chose_atom()
-        self._redraw()
         self._arrange()
+        self._redraw()
 
     def missing(self, reason: str) -> None:
         """Show a message in place of the maps, until something is loaded."""
         self.notice.value = f"<div class='anb-alert' role='alert'>{escaped(reason)}</div>"
         self.body.layout.display = "none"
-        self._draw_links([])
+        self._draw_links()
 
     def close(self) -> None:
         """Free the plots and its own pane, and leave a linked panel as it was."""
-        self._draw_links([])
+        self._follow.close()
+        self.draws = False
         for link in self._links:
             link.close()
         if self._own and self.comparison is not None:
@@ -211,8 +220,8 @@ class AttentionExplorer(VBox):
         finally:
             self._following = False
 
-    def _chose_frame(self, _: object = None) -> None:
-        if self._following or self.comparison is None or self.controls is None:
+    def _follow_frame(self) -> None:
+        if self.comparison is None or self.controls is None:
             return
         self._following = True
         try:
@@ -237,11 +246,14 @@ class AttentionExplorer(VBox):
         if shown.has_places:
             self.far.show(shown.by_distance())
         self.words.value = f"<div role='status' style='line-height:1.4'>{escaped(shown.told())}</div>"
-        self._draw_links(shown.links())
+        self._draw_links()
 
-    def _draw_links(self, triples: list[tuple[int, int, float]]) -> None:
-        if self.comparison is not None and self.comparison.comm is not None:
-            self.comparison.views[0].links(triples)
+    def _draw_links(self) -> None:
+        """Draw the sticks that belong to what is on show, if anything is."""
+        if self.comparison is None or self.comparison.comm is None:
+            return
+        on_show = self.draws and self.controls is not None and self.body.layout.display is None
+        self.comparison.views[0].links(Shown(self._chooser).links() if on_show else [])
 
     def _clicked_map(self, clicked: dict[str, Any]) -> None:
         """Choose the row; atoms are chosen by the browser already."""
@@ -273,5 +285,5 @@ def _pane(window: Trajectory, recorded: Recorded) -> Comparison:
         width="100%",
         look=look,
     )
-    panel.layout.flex, panel.layout.min_width = "1 1 400px", "280px"
+    panel.layout.flex, panel.layout.min_width = HALF, LEAST_WIDTH
     return panel

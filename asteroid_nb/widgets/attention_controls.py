@@ -46,7 +46,7 @@ class AttentionControls(HBox):
         for control, name in names.items():
             control.observe(guard(lambda _, name=name: self._chosen(name)), "index")
             hear_while_busy(control)
-        super().__init__(list(names), layout=Layout(flex_flow="row wrap", width="100%"))
+        super().__init__(list(names), layout=Layout(flex_flow="row wrap", width="100%", grid_gap="0 12px"))
 
     def offer(self, recorded: Recorded) -> None:
         """Offer other records; what was chosen stays where they have it."""

@@ -71,7 +71,8 @@ class Recorded:
         trajectory: the window's frames, its future included.
         history: leading frames of it that were seen.
         positions: [windows, frames, atoms, 3] Å of all windows; the trajectory's when not given.
-        what: which windows, for the titles.
+        what: which windows, in short, for the titles.
+        note: a sentence on them.
 
     Raises:
         InvalidTrajectory: no record, another shape, infinity, or labels that do not fit.
@@ -83,6 +84,7 @@ class Recorded:
     history: int = 1
     positions: np.ndarray | None = None
     what: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -147,14 +149,15 @@ def record(run: Run, trajectory: Trajectory, *, start: int = 0, n_windows: int =
         )
     shape, window = windows.shape, windows[:]
     frames = slice(start, start + shape.span_frames, shape.stride_frames)
-    several = f"mean over {len(windows)} windows, frames {start} to {windows.starts[-1, 1]}"
+    several = f"{len(windows)} windows that begin at frames {start} to {windows.starts[-1, 1]}"
     return Recorded(
         records=records,
         labels={name: attention_labels(run, trajectory, name) for name in records},
         trajectory=trajectory[frames],
         history=run.settings.history,
         positions=torch.cat([window.history, window.truth], dim=1).numpy(),
-        what=f"window at frame {start}" if len(windows) == 1 else several,
+        what=f"window at frame {start}" if len(windows) == 1 else f"mean of {len(windows)} windows",
+        note="" if len(windows) == 1 else f"Weights and distances are means over {several}; 3D shows the first.",
     )
 
 

@@ -70,7 +70,7 @@ class Shown:
     def map(self) -> Figure:
         outlined = None if self.labels.between_atoms and self.query_is_atom else self.row
         return attention_map(
-            self.weights,
+            np.where(self.allowed, self.weights, np.nan),
             self.labels.queries,
             self.labels.keys,
             title=f"Attention: {self.kind}, layer {self.layer}",
@@ -100,7 +100,7 @@ class Shown:
         return head_bars(
             shares,
             even={name: float(share[0]) for name, share in known.items()},
-            heads=["mean of heads", *(f"head {head + 1}" for head in range(len(self.heads)))],
+            heads=["mean", *(f"head {head + 1}" for head in range(len(self.heads)))],
             chosen=self.head,
             subtitle=f"mean over {'atoms' if self.labels.between_atoms else 'times'}, {self._which()}",
         )
@@ -118,7 +118,7 @@ class Shown:
     def told(self) -> str:
         """Return what is to be seen, in sentences."""
         sentences = self._between_atoms() if self.labels.between_atoms else self._over_time()
-        return " ".join(sentence for sentence in sentences if sentence)
+        return " ".join(sentence for sentence in [*sentences, self.recorded.note] if sentence)
 
     def _which(self) -> str:
         atom = "" if self.labels.between_atoms else f", {self._who()}"

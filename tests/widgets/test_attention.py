@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ def records():
 @pytest.fixture
 def explorer():
     made = explore_attention(tiny_run(), shaken_ethanol(), start=START)
+    made._follow.pause_s = 0
     yield made
     made.close()
 
@@ -55,9 +57,14 @@ def figure(plot) -> dict:
 
 
 def shown(explorer) -> np.ndarray:
-    """Return the numbers that the browser is given."""
+    """Return the numbers that the browser is given, what stays blank as 0."""
     z = figure(explorer.heat)["data"][0]["z"]
-    return np.frombuffer(base64.b64decode(z["bdata"]), z["dtype"]).reshape([int(n) for n in z["shape"].split(",")])
+    numbers = np.frombuffer(base64.b64decode(z["bdata"]), z["dtype"]).reshape([int(n) for n in z["shape"].split(",")])
+    return np.nan_to_num(numbers)
+
+
+def blanks(explorer) -> int:
+    return sum("cannot see" in text for line in figure(explorer.heat)["data"][0]["text"] for text in line)
 
 
 def outlined(explorer) -> list[float]:
@@ -195,6 +202,12 @@ class TestOfARun:
         assert links(explorer) == [[0, 2, 1.0]]
         explorer.close()
 
+    def test_what_is_masked_stays_blank(self, explorer, recorded):
+        weights = recorded["encoder.0.local"][-1]
+        assert blanks(explorer) == (weights == 0).all(0).sum() > 20
+        choose(explorer, "encoder global")
+        assert blanks(explorer) == 0
+
     def test_a_register_alone_with_itself_does_not_set_the_scale(self, explorer, recorded):
         choose(explorer, "encoder local", head=1)
         weights = recorded["encoder.0.local"][-1, 0]
@@ -246,6 +259,18 @@ class TestOfARun:
             explorer.frame = frame
             assert explorer.controls.time.index == np.abs(np.subtract(slots, frame)).argmin()
             assert explorer.frame == frame, "a player that plays must not be held back"
+
+    def test_a_film_is_followed_as_fast_as_it_can_be_drawn(self, explorer, monkeypatch):
+        drawn = []
+        monkeypatch.setattr(explorer, "_redraw", lambda: drawn.append(explorer.controls.time.label))
+        explorer._follow.pause_s = 0.3
+        for _ in range(20):
+            for frame in (15, 1, 7):
+                explorer.frame = frame
+        assert len(drawn) <= 2, "what is on show when the film began"
+        explorer.frame = 0
+        time.sleep(0.5)
+        assert drawn[-1] == "−4 fs" and len(drawn) <= 4
 
     def test_another_kind_keeps_atom_and_time_where_it_has_them(self, explorer):
         explorer.atom = 7
@@ -301,7 +326,7 @@ class TestWindows:
         expected = np.mean([one["encoder.0.local"][-1].mean(0) for one in each], axis=0)
         assert_allclose(shown(explorer), expected, atol=1e-5)
         subtitle = figure(explorer.heat)["layout"]["title"]["subtitle"]["text"]
-        assert "mean over 5 windows, frames 20 to 224" in subtitle
+        assert "mean of 5 windows" in subtitle and "5 windows that begin at frames 20 to 224" in explorer.words.value
         at = shaken_ethanol().positions[starts + TINY.history - 1]
         apart = np.linalg.norm(at[:, :, None] - at[:, None], axis=-1).mean(0)
         assert_allclose(explorer.controls.recorded.distances(0.0), apart, atol=1e-5)
@@ -342,6 +367,17 @@ class TestBesideAComparison:
         assert {link[0] for link in panel.views[0].anb_links} == {4}
         explorer.close()
         assert panel.views[0].anb_links == [] and panel.player.comm is not None
+
+    def test_its_sticks_can_be_put_aside(self, panel):
+        panel.atom = 4
+        explorer = explore_attention(tiny_run(), shaken_ethanol(), start=START, comparison=panel)
+        before = panel.views[0].anb_links
+        explorer.draws = False
+        explorer.controls.head.index = 1
+        assert panel.views[0].anb_links == []
+        explorer.draws, explorer.controls.head.index = True, 0
+        assert panel.views[0].anb_links == before != []
+        explorer.close()
 
     def test_it_chooses_nothing_for_others(self, panel):
         explorer = explore_attention(tiny_run(), shaken_ethanol(), start=START, comparison=panel)
