@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 #: Pixels of a row, of a panel at the least and at the most, between panels, and around them.
-ROW_PX, LEAST_PX, MOST_PX, GAP_PX, AROUND_PX = 60, 150, 260, 84, 200
+ROW_PX, LEAST_PX, MOST_PX, GAP_PX, AROUND_PX = 60, 150, 260, 84, 174
 
 #: Where the panel stands that tells how well the cells agree: with a truth, and without.
 LAST_PANEL = {True: (2, 2), False: (1, 2)}
@@ -75,12 +75,12 @@ def delay_matrix(
         subtitle="left of the line: frames that were seen; right of it: the future",
         alt=alt,
         height=height + AROUND_PX,
-        margin={"t": 110, "r": 20, "b": 90},
+        margin={"t": 90, "r": 20, "b": 84},
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 0, "yref": "container", "yanchor": "bottom"},
         **_colours(shown),
     )
     meta = {"alt": alt, "time_axes": [f"x{2 * (1 + known)}"], "delays": _for_the_browser(shown)}
-    return fig.update_layout(meta=meta)
+    return fig.update_layout(meta=meta, title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14}})
 
 
 def refilled(

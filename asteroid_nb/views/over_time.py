@@ -9,7 +9,7 @@ import numpy as np
 
 from asteroid_nb.views import densities
 from asteroid_nb.views.densities import Curve
-from asteroid_nb.views.structure import ABOVE, line_of, mark_present
+from asteroid_nb.views.structure import ABOVE, AT_THE_TOP, line_of, mark_present
 from asteroid_nb.views.style import finish, plain
 
 if TYPE_CHECKING:
@@ -92,8 +92,9 @@ def _beside(
     fig.update_layout(xaxis={"domain": [0, 0.68]}, xaxis2={"domain": [0.73, 1], "anchor": "y"})
     fig.update_xaxes(title_text="time (fs)")
     fig.update_yaxes(title_text=y_title, tickformat="~g")
-    finish(fig, title=title, subtitle=subtitle, alt=alt, height=440, legend=ABOVE, showlegend=True, margin={"t": 96})
+    finish(fig, title=title, subtitle=subtitle, alt=alt, height=450, legend=ABOVE, showlegend=True, margin={"t": 108})
     return fig.update_layout(
+        title=AT_THE_TOP,
         meta={"alt": alt, "time_axes": ["x"]},
         xaxis2={"title": {"text": density_title}, "rangemode": "tozero", "tickformat": "~g", "nticks": 4},
     )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Points of a curve over time: more cannot be told apart on a screen.
 MOST_POINTS = 1500
 
+#: Title and subtitle at the top, so that a legend right of the figure's upper edge has a line of its own.
+AT_THE_TOP = {"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14}}
+
 ABOVE = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
 
 
@@ -121,10 +124,10 @@ def temperature(
     fig.update_xaxes(title_text="time (fs)", row=len(elements), col=1)
     alt = f"Temperature of each element over time. Means: {mean_temperatures(temperatures, since_fs=since_fs)}."
     height = 150 + int(np.clip(420 / len(elements), 110, 300)) * len(elements)
-    finish(fig, title="Temperature per element", subtitle=subtitle, alt=alt, height=height, legend=ABOVE | {"y": 1.0})
+    finish(fig, title="Temperature per element", subtitle=subtitle, alt=alt, height=height, legend=ABOVE)
     axes = ["x", *(f"x{row}" for row in range(2, len(elements) + 1))]
     mark_present(fig, since_fs, axes)
-    return fig.update_layout(meta={"alt": alt, "time_axes": axes}, showlegend=True, margin={"t": 96})
+    return fig.update_layout(title=AT_THE_TOP, meta={"alt": alt, "time_axes": axes}, showlegend=True, margin={"t": 108})
 
 
 def mean_temperatures(
@@ -203,5 +206,5 @@ def _overlay(
         )
     fig.update_xaxes(title_text=x_title)
     fig.update_yaxes(title_text=y_title, rangemode="tozero", tickformat="~g")
-    finish(fig, title=title, subtitle=subtitle, alt=alt, height=440, legend=ABOVE, showlegend=True, margin={"t": 96})
-    return fig.update_layout(meta={"alt": alt, "time_axes": []})
+    finish(fig, title=title, subtitle=subtitle, alt=alt, height=450, legend=ABOVE, showlegend=True, margin={"t": 108})
+    return fig.update_layout(title=AT_THE_TOP, meta={"alt": alt, "time_axes": []})

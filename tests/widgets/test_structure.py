@@ -116,6 +116,25 @@ def test_a_forecasts_history_is_not_its_own(reference):
         assert one == other, kind
 
 
+def test_what_the_reference_did_before_the_present_is_drawn_and_counts_for_nothing(reference, forecast):
+    shaken = np.array(reference.positions)
+    shaken[: HISTORY - 1] += np.random.default_rng(0).normal(scale=0.1, size=shaken[: HISTORY - 1].shape)
+    pair = [reference, reference.replace(positions=shaken)]
+    shown = [explore_structure(one, forecast, history=HISTORY) for one in pair]
+    for kind in shown[0].what.options:
+        # The last to be chosen of bonds and torsions is a single one, over time.
+        (calm, said), (wild, told) = (choose(one, kind, list(_options(one, kind))[-1][0]) for one in shown)
+        assert said == told, kind
+        assert (calm["data"][0] != wild["data"][0]) == (kind in (BONDS, TORSION, TEMPERATURE))
+        assert calm["data"][1] == wild["data"][1]
+
+
+def test_differences_stand_half_way_between_frames(reference, forecast):
+    figure = structure_figures.temperature(explore_structure(reference, forecast, history=HISTORY)._sources).figure
+    assert [trace.x[0] for trace in figure.data[:3:2]] == [-14.5, 0.5]
+    assert figure.data[0].x[-1] == figure.data[2].x[-1] == 63.5
+
+
 def test_times_start_at_the_present_for_forecasts_and_earlier_for_the_reference(reference, forecast):
     explorer = explore_structure(reference, forecast, history=HISTORY)
     assert explorer.plot.times_fs[HISTORY - 1] == 0 and explorer.frame == HISTORY - 1
@@ -228,12 +247,12 @@ def test_a_molecule_that_flew_apart_is_drawn(reference):
 
 def test_mdtraj_and_ase_are_taken(reference, forecast):
     frames = [Atoms(reference.symbols, positions) for positions in forecast.positions]
-    explorer = explore_structure(reference, forecast.to_mdtraj(), frames, dt_fs=1.0, names=["a", "b", "b"])
-    assert explorer._sources.names == ["a", "b", "b (2)"]
+    explorer = explore_structure(reference, forecast.to_mdtraj(), frames, forecast, dt_fs=1.0, names=["a", *"bbb"])
+    assert explorer._sources.names == ["a", "b", "b (2)", "b (3)"]
     for kind in explorer.what.options:
         assert choose(explorer, kind)[0]["data"]
     said = choose(explorer, DISTANCES)[1]
-    one, other = re.search(r"b ([\d.]+), b \(2\) ([\d.]+)\.", said).groups()  # type: ignore[union-attr]
+    one, other = re.search(r"b ([\d.]+), b \(2\) ([\d.]+),", said).groups()  # type: ignore[union-attr]
     assert float(one) == pytest.approx(float(other), rel=0.05)
 
 
@@ -279,7 +298,7 @@ def test_other_trajectories_take_their_place_and_the_choice_stays(reference, for
     explorer.show(forecast, reference)
     after, _ = choose(explorer, TORSION)
     assert explorer.which.label == "C1–C2–O1–H1" and explorer.what.value == TORSION
-    assert before["data"][0]["y"] == after["data"][0]["y"] or before["data"][0]["name"] == "truth"
+    assert before["data"][0]["name"] == "truth"
     assert after["data"][0]["name"] == "model" and after["data"][2]["name"] == "truth"
     with pytest.raises(InvalidTrajectory, match="8 atoms"):
         explorer.show(reference, reference.select(range(8)))
