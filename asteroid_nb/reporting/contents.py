@@ -21,12 +21,13 @@ from asteroid_nb.views.horizon import error_over_horizon
 from asteroid_nb.views.molecule import description, quantised
 from asteroid_nb.views.per_atom import per_atom_bars
 from asteroid_nb.views.scene import STAGE
+from asteroid_nb.views.style import alt_text
 from asteroid_nb.views.training import loss_curve
 from asteroid_nb.views.worst_windows import error_heatmap, window_in_words
 from asteroid_nb.widgets.attention_records import Recorded, record
 from asteroid_nb.widgets.delay import coordinate
 
-#: Å per step of the positions on a page: far below what a screen can show.
+#: Å per step of the positions on a page, where the molecule fits: far below what a screen can show.
 STEP_ANG = 1e-3
 
 #: Bytes of positions on a page, before packing: more windows are left out, which the page says.
@@ -34,8 +35,8 @@ MOST_BYTES = 4 * 2**20
 
 XYZ = ("x", "y", "z")
 
-#: Windows whose attention and delay matrices are kept too.
-DETAILED = 5
+#: Windows whose attention and delay matrices are kept too, and pairs of atoms in them all: attention has a number each.
+DETAILED, MOST_PAIRS = 5, 50_000
 
 
 def chosen_windows(exhibit: Exhibit, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,20 +48,26 @@ def chosen_windows(exhibit: Exhibit, most: int) -> tuple[np.ndarray, np.ndarray]
     order = exhibit.worst_first
     spread = order[np.linspace(n_worst, len(order) - 1, n_kept - n_worst).round().astype(int)] if n_kept > 1 else []
     kept = np.array(list(dict.fromkeys([*order[:n_worst].tolist(), *np.asarray(spread, dtype=int).tolist()])))
-    return kept, np.unique(np.linspace(0, len(kept) - 1, DETAILED).round().astype(int))
+    n_detailed = int(np.clip(MOST_PAIRS // exhibit.trajectories[0].n_atoms ** 2, 1, DETAILED))
+    return kept, np.unique(np.linspace(0, len(kept) - 1, n_detailed).round().astype(int))
 
 
-def packed_windows(pairs: list[tuple[Trajectory, Trajectory]], error_max_ang: float) -> tuple[bytes, np.ndarray]:
-    """Return all positions as int16 around each window's centre, then all errors as bytes; and the centres."""
+def packed_windows(pairs: list[tuple[Trajectory, Trajectory]], error_max_ang: float) -> tuple[bytes, np.ndarray, float]:
+    """Return all positions as int16 around each window's centre, then all errors as bytes; the centres; Å per step.
+
+    Steps are so wide that every reference fits; atoms of a forecast that flew further away stop at the border.
+    """
     paths = np.array([[np.asarray(path.positions, dtype=float) for path in pair] for pair in pairs])
     centres = paths[:, 0].mean((1, 2))
+    placed = paths - centres[:, None, None, None]
     limit = np.iinfo(np.int16).max
-    steps = np.clip(np.round((paths - centres[:, None, None, None]) / STEP_ANG), -limit, limit).astype("<i2")
+    step_ang = max(STEP_ANG, float(np.abs(placed[:, 0]).max()) / limit)
+    steps = np.clip(np.round(placed / step_ang), -limit, limit).astype("<i2")
     errors = [
         quantised(np.linalg.norm(own - true, axis=-1), pair[0], error_max_ang)
         for (true, own), pair in zip(paths, pairs, strict=True)
     ]
-    return steps.tobytes() + b"".join(errors), centres
+    return steps.tobytes() + b"".join(errors), centres, step_ang
 
 
 def contents(
@@ -69,6 +76,7 @@ def contents(
     detailed: np.ndarray,
     pairs: list[tuple[Trajectory, Trajectory]],
     centres: np.ndarray,
+    step_ang: float,
     error_max_ang: float,
 ) -> dict[str, Any]:
     """Return what ``page.js`` draws."""
@@ -86,7 +94,7 @@ def contents(
     return {
         "times_fs": times.tolist(),
         "present": exhibit.history - 1,
-        "names": [pairs[0][0].name, exhibit.name],
+        "step_ang": step_ang,
         "scene": scene,
         "windows": [
             _window(exhibit, int(row), rank, pair[0], centre)
@@ -120,6 +128,7 @@ def _window(exhibit: Exhibit, row: int, rank: int, truth: Trajectory, centre: np
         "told": window_in_words(table, exhibit.name, row, last, rival=exhibit.best_rival),
         "matrix": orientation(truth.positions),
         "centre": centre.tolist(),
+        "names": [truth.name, exhibit.name],
     }
 
 
@@ -145,12 +154,18 @@ def _errors_panel(exhibit: Exhibit) -> dict[str, Any]:
 def _windows_panel(exhibit: Exhibit, kept: np.ndarray) -> dict[str, Any]:
     """Return the map of the windows that can be played, so that every cell answers a click."""
     n_windows = exhibit.table.n_windows
+    figure = error_heatmap(exhibit.table.rows(kept), exhibit.name)
+    cells = np.array(figure.data[0].customdata, dtype=int)
+    cells[..., 0] = kept[cells[..., 0]]  # which the table of the kept windows counts from 0
+    figure.data[0].customdata = cells
+    alt = alt_text(figure).replace("is number 0 ", f"is number {kept[0]} ")
+    figure.layout.meta = {**figure.layout.meta, "alt": alt}
     some = f" Kept are {len(kept)} of {n_windows} windows, the worst tenth and others spread over all errors."
     return {
         "kind": "heatmap",
         "title": "Windows",
         "time": True,
-        "figure": as_json(error_heatmap(exhibit.table.rows(kept), exhibit.name)),
+        "figure": as_json(figure),
         "note": "Click a cell to load its window." + (some if len(kept) < n_windows else ""),
     }
 

@@ -102,7 +102,7 @@ function plot(into, hub, figure, { time = false, atoms = 0, along = "" } = {}) {
   return { model, show: (next) => model.set("figure", JSON.stringify(next)) };
 }
 
-// Positions travel as thousandths of an Å around a centre, for each window reference and forecast.
+// Positions travel as steps of so many Å around a centre, for each window reference and forecast.
 class Windows {
   constructor(page, bytes) {
     this.page = page;
@@ -116,7 +116,7 @@ class Windows {
   positions(window, which) {
     const [from, length] = [(window * 2 + which) * this.size * 3, this.size * 3];
     const { centre } = this.page.windows[window];
-    return Float32Array.from(this.steps.subarray(from, from + length), (step, i) => step / 1000 + centre[i % 3]);
+    return Float32Array.from(this.steps.subarray(from, from + length), (step, i) => step * this.page.step_ang + centre[i % 3]);
   }
   error(window) {
     return this.errors.slice(window * this.size, (window + 1) * this.size);
@@ -126,8 +126,8 @@ class Windows {
 const view = (array) => new DataView(array.buffer, array.byteOffset, array.byteLength);
 
 async function pane(into, title, role, NGL, page, values) {
-  const heading = tag("h2", "anb-pane-title", title);
-  heading.append(tag("span", "anb-role", ` ${role}`));
+  const [heading, name] = [tag("h2", "anb-pane-title"), tag("span", "", title)];
+  heading.append(name, tag("span", "anb-role", ` ${role}`));
   const box = tag("div", "anb-pane");
   const outer = tag("div", "anb-pane-box");
   outer.append(heading, box);
@@ -139,7 +139,7 @@ async function pane(into, title, role, NGL, page, values) {
   stage.setParameters({ ...page.scene.stage, backgroundColor: paper });
   new ResizeObserver(() => stage.handleResize()).observe(box);
   await drawMolecule({ model, stage, NGL, gone: () => false });
-  return { model, stage, box };
+  return { model, stage, box, name };
 }
 
 function joinCameras(panes) {
@@ -169,16 +169,17 @@ async function molecules(page, hub, windows) {
   });
   const panes = [];
   for (const which of [0, 1]) {
-    panes.push(await pane(into, page.names[which], ["reference", "forecast"][which], NGL, page, values(which)));
+    panes.push(await pane(into, page.windows[first].names[which], ["reference", "forecast"][which], NGL, page, values(which)));
   }
   joinCameras(panes);
-  panes.forEach(({ model }, which) => {
+  panes.forEach(({ model, name }, which) => {
     link(hub, model, ["frame", "atom", "colour"]);
     hub.on("change:window", () => {
       const window = hub.get("window");
       if (which) model.values.anb_errors = view(windows.error(window));
       model.set("anb_positions", view(windows.positions(window, which)));
       model.set("anb_orientation", page.windows[window].matrix);
+      name.textContent = page.windows[window].names[which];
     });
     hub.on("change:links", () => model.set("anb_links", hub.get("links")));
   });
@@ -207,22 +208,12 @@ function chosenFigures(section, hub, panel) {
   const figure = () => panel.figures[chosen.join("|")];
   const drawn = plot(place, hub, figure(), panel);
   panel.controls.forEach(({ label, options }, at) => {
-    const { box, select } = menu(label, options, (index) => {
+    const { box } = menu(label, options, (index) => {
       chosen[at] = index;
       drawn.show(figure());
-      if (label === "atom") hub.set("atom", index);
     });
     row.append(box);
-    if (label === "atom") {
-      hub.on("change:atom", () => {
-        if (hub.get("atom") < 0 || hub.get("atom") >= options.length) return;
-        chosen[at] = hub.get("atom");
-        select.value = chosen[at];
-        drawn.show(figure());
-      });
-    }
   });
-  return drawn;
 }
 
 // The bars belong to a lead time, which follows the player.
@@ -241,7 +232,8 @@ function heatmap(section, hub, panel, page) {
   const drawn = plot(place, hub, panel.figure, panel);
   drawn.model.on("change:clicked", () => {
     const row = drawn.model.get("clicked").customdata?.[0];
-    if (row in page.windows) hub.set("window", row);
+    const found = page.windows.findIndex(({ index }) => index === row);
+    if (found >= 0) hub.set("window", found);
   });
 }
 
@@ -306,7 +298,7 @@ function attention(section, hub, panel, page) {
   const figure = () => {
     const { template, labels } = record();
     const z = weights();
-    const top = Math.max(...z.flat()) || 1;
+    const top = z.reduce((most, line) => Math.max(most, ...line), 0) || 1;
     const head = pick.head ? `head ${pick.head}` : "mean over heads";
     const title = { ...template.layout.title, text: `${record().name}, ${head}, ${labels.each_name} ${labels.each[pick.each]}` };
     const most = z.map((line, q) => [labels.queries[q], line.indexOf(Math.max(...line)), Math.max(...line)]);
@@ -316,9 +308,14 @@ function attention(section, hub, panel, page) {
     return { data: [{ ...template.data[0], z, zmax: top }], layout };
   };
   const drawn = plot(place, hub, figure(), { atoms: n, along: record().along });
-  const queries = menu("looking", page.scene.labels, (index) => hub.set("atom", index));
+  const queries = menu("looking", ["none", ...page.scene.labels], (index) => hub.set("atom", index - 1));
   const link3D = () => {
     const query = hub.get("atom");
+    if (panel.windows[at].window !== hub.get("window")) {
+      words.textContent = "Sticks in 3D are drawn for the windows of this menu alone.";
+      hub.set("links", []);
+      return;
+    }
     if (query < 0 || !record().atoms) {
       words.textContent = record().atoms
         ? "Choose an atom, here or in 3D: sticks show whom it looks at."
@@ -350,7 +347,7 @@ function attention(section, hub, panel, page) {
   };
   row.append(kinds.box, heads.box, each.box, queries.box);
   fit();
-  hub.on("change:atom", () => ((queries.select.value = Math.max(hub.get("atom"), 0)), link3D()));
+  hub.on("change:atom", () => ((queries.select.value = hub.get("atom") + 1), link3D()));
   hub.on("change:window", () => {
     const found = notice();
     if (found >= 0) at = found;
@@ -382,7 +379,7 @@ async function start() {
   windowMenu(page, hub);
   Playing.initialize({ model: hub });
   Playing.render({ model: hub, el: document.getElementById("anb-player") });
-  if (Playing.webgl()) await molecules(page, hub, windows);
+  if (Playing.webgl()) await molecules(page, hub, windows).catch(complain);
   await loadPlotly();
   for (const panel of page.panels) {
     const section = tag("section", "anb-section");

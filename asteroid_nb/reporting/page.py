@@ -29,7 +29,7 @@ $styles
 </style>
 </head>
 <body>
-<main class="anb-panel">
+<main class="anb-panel" role="main">
 <h1>$title</h1>
 <p class="anb-lead">$lead</p>
 <noscript><p class="anb-alert">This page is drawn by its own scripts, and scripts are switched off here. Allow them;

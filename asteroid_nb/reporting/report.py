@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 from pathlib import Path
 
 import numpy as np
 
 from asteroid_nb import __version__
+from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.files import replacing
 from asteroid_nb.forecast.run import Run
@@ -37,24 +39,27 @@ def report(
 
     Raises:
         ModelMismatch: the run does not know its test windows, or the errors belong to others.
+        InvalidSettings: ``path`` is a folder.
         MissingExtra: the 3D viewer's script is not installed.
     """
+    path = Path(path)
+    if path.is_dir():
+        raise InvalidSettings(f"{path} is a folder; needed is the name of the page, such as {path / 'page.html'}.")
     exhibit = Exhibit.of(run, errors=errors)
     kept, detailed = chosen_windows(exhibit, most_windows)
     pairs = exhibit.pairs(kept)
     ends = [np.linalg.norm(own.positions - np.asarray(true.positions, float), axis=-1) for true, own in pairs]
     highest = min(LOST_ANG, round_up(float(np.quantile(ends, 0.98))))
-    packed, centres = packed_windows(pairs, highest)
+    packed, centres, step_ang = packed_windows(pairs, highest)
     text = page(
         title=title or f"{run.name} on {exhibit.trajectories[0].name}",
         lead=_lead(exhibit, len(kept)),
         footer=f"Made by asteroid_nb {__version__}. The page fetches nothing.",
         colour_bar=colour_bar(highest),
         tables=_table(exhibit),
-        contents=contents(exhibit, kept, detailed, pairs, centres, highest),
+        contents=contents(exhibit, kept, detailed, pairs, centres, step_ang, highest),
         windows=packed,
     )
-    path = Path(path)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
@@ -75,8 +80,9 @@ def _lead(exhibit: Exhibit, n_kept: int) -> str:
 
 def _table(exhibit: Exhibit) -> str:
     """Return the error table as HTML, every text escaped."""
-    lines = [line.strip("| ").split("|") for line in exhibit.table.to_markdown().splitlines() if "---" not in line]
-    rows = [[html.escape(cell.strip()) for cell in line] for line in lines]
+    lines = exhibit.table.to_markdown().splitlines()
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in (lines[0], *lines[2:])]  # names may hold \|
+    rows = [[html.escape(cell.strip().replace(r"\|", "|")) for cell in line] for line in cells]
     head = "".join(f'<th scope="col">{cell}</th>' for cell in rows[0])
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows[1:])
     return (

@@ -144,6 +144,25 @@ def test_attention_and_delay_matrix_follow_their_menus(opened):
     assert ", z" in (delay.locator(".gtitle").text_content() or "")
 
 
+def test_every_atom_can_be_chosen_by_keyboard_and_unchosen(opened):
+    looking = opened.section(3).locator(".anb-menu", has_text="looking").locator("select")
+    assert looking.input_value() == "0" and opened.hub("atom") == -1
+    for atom in (0, -1):
+        looking.select_option(index=atom + 1)
+        assert opened.hub("atom") == atom
+    opened.set("atom", 4)
+    assert looking.input_value() == "5"
+
+
+def test_sticks_belong_to_the_window_on_show(opened):
+    opened.set("atom", 0)
+    assert opened.hub("links")
+    opened.set("window", 1)  # kept without its attention
+    assert opened.hub("links") == [] and "for the windows of this menu" in opened.section(3).inner_text()
+    opened.set("window", 0)
+    assert opened.hub("links")
+
+
 def test_turning_one_pane_turns_the_other(opened):
     def turned() -> list:
         canvases = opened.page.locator("#anb-panes canvas")

@@ -7,6 +7,8 @@ import copy
 import gzip
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ import torch
 from numpy.testing import assert_allclose
 from small_run import small_run, small_table
 
-from asteroid_nb.errors import InvalidTrajectory, ModelMismatch
+from asteroid_nb.data.trajectory import Trajectory
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch
 from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.reporting import report as reporting
@@ -76,7 +79,8 @@ def test_windows_that_are_played_are_those_that_were_measured(exhibit):
 
 def test_positions_survive_the_packing(exhibit):
     pairs = exhibit.pairs([3, 11])
-    packed, centres = packed_windows(pairs, 0.5)
+    packed, centres, step_ang = packed_windows(pairs, 0.5)
+    assert step_ang == 1e-3
     n_frames, n_atoms = len(exhibit.times_fs), 9
     n_steps = 2 * 2 * n_frames * n_atoms * 3
     steps = np.frombuffer(packed, "<i2", n_steps).reshape(2, 2, n_frames, n_atoms, 3)
@@ -86,6 +90,59 @@ def test_positions_survive_the_packing(exhibit):
             assert np.abs(path - given.positions).max() <= 0.0005001
     errors = np.frombuffer(packed, np.uint8, offset=2 * n_steps).reshape(2, n_frames, n_atoms)
     assert errors[:, : exhibit.history].max() == 0 < errors[:, -1].max()
+
+
+def test_a_reference_of_any_size_fits_and_atoms_that_flew_off_stop_at_its_border(exhibit):
+    ((truth, forecast),) = exhibit.pairs([3])
+    wide = np.array(truth.positions, dtype=float)
+    wide[:, 0] += [90.0, 0, 0]
+    lost = wide + np.eye(9)[1][:, None] * [0.0, 500, 0]
+    pair = tuple(Trajectory(path, truth.atomic_numbers, 1.0, check_distances=False) for path in (wide, lost))
+    packed, centres, step_ang = packed_windows([pair], 0.5)
+    steps = np.frombuffer(packed, "<i2", 2 * wide.size).reshape(2, *wide.shape)
+    back = steps * step_ang + centres[0]
+    assert np.abs(back[0] - wide).max() <= 0.51 * step_ang < 0.002
+    others = np.arange(9) != 1
+    assert_allclose(back[1][:, others], back[0][:, others])
+    assert (back[1][:, 1, 1] > wide[:, :, 1].max() + 50).all()
+
+
+def test_large_molecules_keep_fewer_windows_in_detail(exhibit):
+    one = np.random.default_rng(0).uniform(0, 60, (1, 200, 3))
+    large = [Trajectory(one, [6] * 200, 1.0, check_distances=False)]
+    stand_in = SimpleNamespace(
+        run=exhibit.run, table=exhibit.table, trajectories=large, worst_first=exhibit.worst_first
+    )
+    assert len(chosen_windows(exhibit, 12)[1]) == 5
+    assert chosen_windows(stand_in, 12)[1].tolist() == [0]  # type: ignore[arg-type]
+
+
+def test_the_map_calls_windows_as_the_menu_does(tmp_path, exhibit):
+    path = report(exhibit.run, tmp_path / "page.html", errors=exhibit.table, most_windows=12)
+    page = json.loads(held(path.read_text(encoding="utf-8"), "anb-page"))
+    heat, windows = page["panels"][1]["figure"], page["windows"]
+    packed = heat["data"][0]["customdata"]
+    cells = np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"]).reshape(12, -1, 3)
+    assert sorted(cells[:, 0, 0]) == sorted(window["index"] for window in windows) != list(range(12))
+    assert (exhibit.table.starts[cells[..., 0]] == cells[..., 2]).all()
+    assert windows[0]["label"].startswith(f"worst: window {windows[0]['index']},")
+    assert f"the worst window is number {windows[0]['index']} " in heat["layout"]["meta"]["alt"]
+
+
+def test_names_with_bars_stay_in_their_cell(exhibit):
+    table = exhibit.table
+    strange = {name: "a | b --- <i>" if name == "copy" else name for name in table.names}
+    swap = lambda errors: {strange[name]: array for name, array in errors.items()}  # noqa: E731
+    renamed = replace(table, squared=swap(table.squared), absolute=swap(table.absolute))
+    shown = reporting._table(Exhibit(run=exhibit.run, trajectories=exhibit.trajectories, table=renamed))
+    assert "<td>a | b --- &lt;i&gt;</td>" in shown
+    rows = re.findall("<tr>.*?</tr>", shown)
+    assert len(rows) == 1 + len(table.names) and len({len(re.findall("<t[hd]", row)) for row in rows}) == 1
+
+
+def test_a_folder_is_no_page(exhibit, tmp_path):
+    with pytest.raises(InvalidSettings, match="is a folder; needed is the name of the page"):
+        report(exhibit.run, tmp_path, errors=exhibit.table)
 
 
 def test_the_worst_windows_are_kept_first_and_none_twice(exhibit):
@@ -144,10 +201,8 @@ def test_the_page_runs_the_notebooks_own_programs():
 
 
 def test_errors_of_another_run_are_refused(exhibit):
-    import dataclasses
-
     table = small_table()
-    other = dataclasses.replace(table, squared={name: 1.1 * errors for name, errors in table.squared.items()})
+    other = replace(table, squared={name: 1.1 * errors for name, errors in table.squared.items()})
     with pytest.raises(ModelMismatch, match="do not belong to this run"):
         Exhibit.of(small_run(), errors=other)
     with pytest.raises(ModelMismatch, match="needed are those of 'STI-Transformer'"):
@@ -155,20 +210,16 @@ def test_errors_of_another_run_are_refused(exhibit):
 
 
 def _renamed(table):
-    import dataclasses
-
     swap = lambda errors: {f"old {name}": array for name, array in errors.items()}  # noqa: E731
-    return dataclasses.replace(table, squared=swap(table.squared), absolute=swap(table.absolute))
+    return replace(table, squared=swap(table.squared), absolute=swap(table.absolute))
 
 
 def test_errors_of_other_atoms_are_refused(exhibit):
-    import dataclasses
-
     few = {
         key: {name: array[:, :, :5] for name, array in getattr(exhibit.table, key).items()}
         for key in ("squared", "absolute")
     }
-    table = dataclasses.replace(exhibit.table, **few, atom_labels=exhibit.table.atom_labels[:5])
+    table = replace(exhibit.table, **few, atom_labels=exhibit.table.atom_labels[:5])
     with pytest.raises(ModelMismatch, match=r"atoms C1, C2, O1, H1 … \(5\), the trajectories hold .* \(9\)"):
         Exhibit(run=exhibit.run, trajectories=exhibit.trajectories, table=table)
 
