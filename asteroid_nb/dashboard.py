@@ -71,6 +71,7 @@ class Dashboard(VBox):
         self.panels = self._made(truth, forecast)
         self._shown = dict.fromkeys(self.panels, self.window)
         self.tabs = Tab(list(self.panels.values()), titles=[name.capitalize() for name in self.panels])
+        self._draw_attention_in_sight()
         hear_while_busy(self.tabs)
         self.tabs.observe(self.errors.guard(self._opened), "selected_index")
         halves = [
@@ -140,6 +141,11 @@ class Dashboard(VBox):
 
     def _opened(self, change: dict[str, Any]) -> None:
         self._refresh(change["new"])
+        self._draw_attention_in_sight()
+
+    def _draw_attention_in_sight(self) -> None:
+        """Let the attention panel draw its sticks among the molecules only while it can be seen what they are."""
+        self.panels["attention"].draws = list(self.panels)[self.tabs.selected_index or 0] == "attention"
 
     def _refresh(self, index: int | None) -> None:
         """Bring the panel in sight to the window."""

@@ -90,6 +90,16 @@ def test_titles_name_the_walker_of_the_window():
         assert f"walker {walker}" in dashboard.panels["structure"].plot.figure
 
 
+def test_attention_is_drawn_among_the_molecules_only_while_its_panel_is_open(dashboard):
+    first = dashboard.comparison.views[0]
+    dashboard.panels["attention"].atom = 2
+    assert first.anb_links == []
+    dashboard.tabs.selected_index = list(dashboard.panels).index("attention")
+    assert {link[0] for link in first.anb_links} == {2}
+    dashboard.tabs.selected_index = 0
+    assert first.anb_links == []
+
+
 def test_frame_and_atom_are_linked_in_the_browser(dashboard):
     player = dashboard.comparison.player
     followers = {
