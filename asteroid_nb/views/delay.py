@@ -119,7 +119,7 @@ def refilled(
 
 def as_list(values: np.ndarray) -> list:
     """Return values as JSON takes them, four decimals and None for what is not finite."""
-    return np.where(np.isfinite(values), np.round(values, 4).astype(object), None).tolist()
+    return np.where(np.isfinite(values), np.round(values, 4).astype(object), None).tolist()  # type: ignore[arg-type]
 
 
 def _panel_px(shown: Coordinate) -> int:

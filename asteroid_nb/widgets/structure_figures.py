@@ -16,12 +16,12 @@ from asteroid_nb.metrics.conservation import temperature_per_element_K
 from asteroid_nb.units import CM_PER_FS_LIGHT
 from asteroid_nb.views import over_time
 from asteroid_nb.views import structure as views
-from asteroid_nb.views.densities import turn_bins
+from asteroid_nb.views.densities import Curve, turn_bins
 from asteroid_nb.views.style import number
 from asteroid_nb.widgets.structure_sources import Sources
 
-#: Distances counted in h(r), and values held at a time when temperatures are computed.
-MOST_DISTANCES, CHUNK_VALUES = 2**24, 2**22
+#: Distances and atoms counted in h(r), and values held at a time when temperatures are computed.
+MOST_DISTANCES, MOST_ATOMS, CHUNK_VALUES = 2**23, 1000, 2**22
 
 #: With fewer distances than this a fine histogram would be a comb.
 MANY_DISTANCES = 2e5
@@ -81,30 +81,32 @@ def one_bond(sources: Sources, bond: int) -> Drawn:
 
 
 def all_distances(sources: Sources) -> Drawn:
-    found = sources.counted()
-    n_pairs = sources.reference.n_atoms * (sources.reference.n_atoms - 1) // 2
-    if not n_pairs:
+    if sources.reference.n_atoms < 2:
         raise InvalidTrajectory("A single atom has no distances. Choose a molecule.")
-    thinned = {name: _thinned(positions, n_pairs) for name, positions in found.items()}
-    n_bins = 500 if n_pairs * min(map(len, thinned.values())) >= 2e5 else 200
-    curves = {name: measures.distance_histogram(positions, n_bins=n_bins) for name, positions in thinned.items()}
-    step = max(-(-len(found[name]) // len(thinned[name])) for name in found)
-    figure = views.distance_histogram(curves, subtitle=f"{sources.span}, {n_pairs} pairs" + _every(step))
-    reference, *others = thinned
-    off = [
-        f"{name} {number(measures.distance_mae(thinned[name], thinned[reference], n_bins=n_bins))}" for name in others
-    ]
-    halves = _halves(thinned[reference], lambda one, other: measures.distance_mae(one, other, n_bins=n_bins))
+    every_atom = -(-sources.reference.n_atoms // MOST_ATOMS)
+    found = {name: positions[:, ::every_atom] for name, positions in sources.counted().items()}
+    n_atoms = next(iter(found.values())).shape[1]
+    n_pairs = n_atoms * (n_atoms - 1) // 2
+    every_frame = max(-(-len(positions) * n_pairs // MOST_DISTANCES) for positions in found.values())
+    found = {name: positions[::every_frame] for name, positions in found.items()}
+    n_bins = 500 if n_pairs * min(map(len, found.values())) >= MANY_DISTANCES else 200
+    curves = {name: measures.distance_histogram(positions, n_bins=n_bins) for name, positions in found.items()}
+    thinned = _every(every_frame, "frame") + _every(every_atom, "atom")
+    figure = views.distance_histogram(curves, subtitle=f"{sources.span}, {n_pairs:,} pairs{thinned}")
+    reference, *others = curves
+    off = [f"{name} {number(_area(curves[name], curves[reference]))}" for name in others]
+    halves = _halves(found[reference], lambda one, other: measures.distance_mae(one, other, n_bins=n_bins))
     said = f"Distance MAE, 0 for the same distances and 2 for none in common: {', '.join(off)}." if off else ""
     return _drawn(sources, figure, said, halves)
 
 
-def _thinned(positions: np.ndarray, n_pairs: int) -> np.ndarray:
-    return positions[:: max(1, -(-len(positions) * n_pairs // MOST_DISTANCES))]
+def _area(one: Curve, other: Curve) -> float:
+    """Return the distance MAE, as `asteroid_nb.metrics.structure.distance_mae` does, of curves that are there."""
+    return float(np.abs(one[1] - other[1]).sum() * (one[0][1] - one[0][0]))
 
 
-def _every(step: int) -> str:
-    return f", one frame in {step}" if step > 1 else ""
+def _every(step: int, what: str) -> str:
+    return f", one {what} in {step}" if step > 1 else ""
 
 
 def _halves(values: np.ndarray, distance: Callable[[np.ndarray, np.ndarray], float]) -> str:

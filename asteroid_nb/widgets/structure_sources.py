@@ -65,8 +65,12 @@ class Sources:
     def torsions(self) -> np.ndarray:
         return find_torsions(self.bonds, self.reference.atomic_numbers)
 
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        return self.reference.labels
+
     def label(self, atoms: np.ndarray) -> str:
-        return "–".join(self.reference.labels[atom] for atom in atoms)
+        return "–".join(self.labels[atom] for atom in atoms)
 
     def drawn_from(self, index: int) -> int:
         """Return the first frame of a curve over time: the present for forecasts, whose history is not theirs."""

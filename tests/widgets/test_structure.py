@@ -362,7 +362,12 @@ def test_temperatures_do_not_depend_on_how_many_frames_are_taken_at_a_time(refer
 def test_distances_of_many_atoms_are_thinned_and_said(reference, monkeypatch):
     monkeypatch.setattr(structure_figures, "MOST_DISTANCES", 36 * 20)
     figure = structure_figures.all_distances(explore_structure(reference)._sources).figure
-    assert "one frame in 4" in figure.layout.title.subtitle.text
+    assert "36 pairs, one frame in 4" in figure.layout.title.subtitle.text
+    monkeypatch.setattr(structure_figures, "MOST_ATOMS", 3)
+    figure = structure_figures.all_distances(explore_structure(reference)._sources).figure
+    assert "3 pairs, one atom in 3" in figure.layout.title.subtitle.text
+    found = measures.distance_histogram(np.asarray(reference.positions)[:, ::3], n_bins=200)[1]
+    np.testing.assert_allclose(figure.data[0].y, found)
 
 
 def test_still_atoms_are_where_they_are():
