@@ -62,7 +62,7 @@ class Dashboard(VBox):
             names=[truth.name, exhibit.name],
             history=exhibit.history,
             colour="error",
-            error_max_ang=None,
+            error_max_ang=exhibit.error_max_ang,
             overlay=False,
             most_frames=None,
             width="100%",

@@ -16,6 +16,7 @@ from asteroid_nb.evaluation import evaluate
 from asteroid_nb.forecast.baselines import rivals
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.metrics.horizon import ErrorTable
+from asteroid_nb.views.colour_bar import colours_end
 from asteroid_nb.views.worst_windows import windows_in_order
 
 #: The closed-form rivals are fitted on every n-th window when nobody brings a table: seconds instead of a minute.
@@ -159,6 +160,11 @@ class Exhibit:
     def worst_first(self) -> np.ndarray:
         """Return the windows' indices, that with the largest mean error first."""
         return windows_in_order(self.table, self.name, order="worst")
+
+    @property
+    def error_max_ang(self) -> float:
+        """Return where error colours end, Å: they hold nearly all errors, and mean the same in every window."""
+        return colours_end(np.sqrt(self.table.squared[self.name]))
 
     @property
     def best_rival(self) -> str | None:

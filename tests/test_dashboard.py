@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +128,16 @@ def test_a_model_without_attention_or_delay_matrices_says_so_in_their_place():
     run = small_run(sti=False, encoder_layers=0, decoder_layers=0)
     said = words(explore(run))
     assert "sti=False" in said and "uses no attention" in said
+
+
+def test_error_colours_hold_nearly_all_errors_of_all_windows_not_of_one_alone(dashboard):
+    table = small_table()
+    scale = dashboard.comparison.views[1].anb_scene["error_max_ang"]
+    assert 0.98 <= (np.sqrt(table.squared[small_run().name]) <= scale).mean()
+    tenfold = replace(table, squared={name: 100 * errors for name, errors in table.squared.items()})
+    other = Dashboard(replace(dashboard.exhibit, table=tenfold)).comparison
+    assert other.views[1].anb_scene["error_max_ang"] == pytest.approx(10 * scale)
+    assert f"≥ {10 * scale:g} Å" in words(other)
 
 
 def test_names_are_text(dashboard):

@@ -6,8 +6,6 @@ import html
 import re
 from pathlib import Path
 
-import numpy as np
-
 from asteroid_nb import __version__
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.exhibit import Exhibit
@@ -16,10 +14,7 @@ from asteroid_nb.forecast.run import Run
 from asteroid_nb.metrics.horizon import ErrorTable
 from asteroid_nb.reporting.contents import chosen_windows, contents, packed_windows
 from asteroid_nb.reporting.page import page
-from asteroid_nb.views.colour_bar import colour_bar, round_up
-
-#: Where the colour bar ends at the latest, Å.
-LOST_ANG = 2.0
+from asteroid_nb.views.colour_bar import colour_bar
 
 
 def report(
@@ -48,16 +43,14 @@ def report(
     exhibit = Exhibit.of(run, errors=errors)
     kept, detailed = chosen_windows(exhibit, most_windows)
     pairs = exhibit.pairs(kept)
-    ends = [np.linalg.norm(own.positions - np.asarray(true.positions, float), axis=-1) for true, own in pairs]
-    highest = min(LOST_ANG, round_up(float(np.quantile(ends, 0.98))))
-    packed, centres, step_ang = packed_windows(pairs, highest)
+    packed, centres, step_ang = packed_windows(pairs, exhibit.error_max_ang)
     text = page(
         title=title or f"{run.name} on {exhibit.trajectories[0].name}",
         lead=_lead(exhibit, len(kept)),
         footer=f"Made by asteroid_nb {__version__}. The page fetches nothing.",
-        colour_bar=colour_bar(highest),
+        colour_bar=colour_bar(exhibit.error_max_ang),
         tables=_table(exhibit),
-        contents=contents(exhibit, kept, detailed, pairs, centres, step_ang, highest),
+        contents=contents(exhibit, kept, detailed, pairs, centres, step_ang, exhibit.error_max_ang),
         windows=packed,
     )
     with replacing(path) as temporary:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from asteroid_nb.views.molecule import ERROR_COLOURS
+
+#: Where the colour bar ends at the latest, Å: an atom off by more than a bond is lost, however far it flew.
+LOST_ANG = 2.0
+
+
+def colours_end(errors_ang: np.ndarray) -> float:
+    """Return the upper end of a colour bar that holds nearly all errors, up to `LOST_ANG`."""
+    return min(LOST_ANG, round_up(float(np.quantile(errors_ang, 0.98)) if np.size(errors_ang) else 0.0))
 
 
 def round_up(highest: float) -> float:

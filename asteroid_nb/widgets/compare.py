@@ -12,7 +12,7 @@ from ipywidgets import HTML, HBox, Layout, VBox
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.views.camera import orientation
-from asteroid_nb.views.colour_bar import colour_bar, round_up
+from asteroid_nb.views.colour_bar import colour_bar, colours_end
 from asteroid_nb.views.molecule import LAYER_COLOURS, MOST_BYTES, Style
 from asteroid_nb.views.scene import Scene, scene
 from asteroid_nb.widgets.aligning import Superposing, comparable, pane_names
@@ -23,9 +23,6 @@ from asteroid_nb.widgets.telling import told
 
 #: Frames a slider of usual width can still tell apart.
 MOST_FRAMES = 1000
-
-#: Where the colour bar ends at the latest, Å: an atom off by more than a bond is lost, however far it flew.
-LOST_ANG = 2.0
 
 Colour = Literal["element", "error"]
 
@@ -56,7 +53,7 @@ def compare(
         dt_fs: needed where an object carries no time of its own.
         colour: ``"error"`` colours each forecast's atoms by their distance from the reference at the same frame; the
             player's menu switches.
-        error_max_ang: the upper end of the colour bar; else it holds nearly all errors, up to `LOST_ANG`.
+        error_max_ang: the upper end of the colour bar; else it holds nearly all errors, up to 2 Å.
         overlay: all in one pane, the reference translucent.
         superpose: lay forecasts on the reference by their first frame or by every frame, which hides rotation.
         width: of the whole, as CSS.
@@ -110,7 +107,7 @@ class Comparison(VBox):
         self.times_fs = (np.arange(panes[0].n_frames)[self._kept] - present) * panes[0].dt_fs
         self.present = int(np.flatnonzero(self.times_fs == 0)[0])
         errors = _errors(shown)
-        highest = error_max_ang or _round_end(errors)
+        highest = error_max_ang or colours_end(np.array([table for table in errors if table is not None]))
         self.views = self._viewers(shown, errors, highest, look)
         self.player = Player(self.times_fs, present=self.present, marked=history is not None)
         if len(shown) > 1:
@@ -219,12 +216,6 @@ def _errors(shown: Sequence[Trajectory]) -> list[np.ndarray | None]:
     """Return [frames, atoms] Å for each trajectory, None for the reference."""
     reference = np.asarray(shown[0].positions, dtype=float)
     return [None, *(np.linalg.norm(pane.positions - reference, axis=-1) for pane in shown[1:])]
-
-
-def _round_end(errors: Sequence[np.ndarray | None]) -> float:
-    """Return the upper end of a colour bar that holds nearly all errors."""
-    known = [table for table in errors if table is not None]
-    return min(LOST_ANG, round_up(float(np.quantile(known, 0.98)) if known else 0.0))
 
 
 def _panes(views: Sequence[Any], titles: Sequence[HTML]) -> HBox:
