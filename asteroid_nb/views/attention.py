@@ -20,8 +20,16 @@ MOST_KEYS_WITH_NUMBERS = 12
 MOST_PAIRS = 3000
 
 #: Below the axes: narrow figures have no room for it beside their title.
-LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "y": 0.01, "yanchor": "bottom"}
-BELOW = {"l": 70, "r": 20, "t": 70, "b": 95}
+LEGEND = {
+    "traceorder": "normal",
+    "orientation": "h",
+    "x": 0,
+    "xanchor": "left",
+    "yref": "container",
+    "y": 0.01,
+    "yanchor": "bottom",
+}
+WITH_LEGEND = {"legend": LEGEND, "margin": {"l": 70, "r": 20, "t": 70, "b": 95}, "hovermode": "closest"}
 
 
 #: A colour bar above the map leaves its whole width to the cells.
@@ -62,31 +70,34 @@ def attention_map(
     from plotly.graph_objects import Figure
 
     weights = _matrix(weights, (len(query_labels), len(key_labels)), "the labels")
-    rows, columns = np.indices(weights.shape)
     queries, keys = [plain(label) for label in query_labels], [plain(label) for label in key_labels]
-    gap = 1 if max(weights.shape) <= 2 * MOST_KEYS_WITH_NUMBERS else 0
     fig = Figure()
+    _add_cells(fig, weights, queries, keys, largest or _largest(weights))
+    upright = sum(map(len, keys)) > 30
+    room = 16 + 3 * upright * max(map(len, keys))  # plotly lets upright labels run over the title
+    below = {"text": f"looked at (key, {plain(kind)})", "standoff": room}
+    fig.update_xaxes(title=below, tickangle=90 if upright else 0, **_ticks(keys))
+    fig.update_yaxes(title_text=f"looking (query, {plain(kind)})", autorange="reversed", **_ticks(queries))
+    height = int(np.clip(220 + 32 * len(queries), 380, 760)) + room
+    alt = _describe(weights, query_labels, key_labels, kind)
+    look = {"shapes": _outline(chosen), "margin": {"l": 70, "r": 20, "t": 125, "b": 60}, "hovermode": "closest"}
+    return finish(fig, title=title, subtitle=subtitle, alt=alt, height=height, **look)
+
+
+def _add_cells(fig: Figure, weights: np.ndarray, queries: list[str], keys: list[str], largest: float) -> None:
+    gap = 1 if max(weights.shape) <= 2 * MOST_KEYS_WITH_NUMBERS else 0
     fig.add_heatmap(
         z=weights,
-        customdata=np.stack([rows, columns], axis=-1),
+        customdata=np.moveaxis(np.indices(weights.shape), 0, -1),
         texttemplate="%{z:.2f}" if max(weights.shape) <= MOST_KEYS_WITH_NUMBERS else None,
         colorscale=SEQUENTIAL,
         zmin=0,
-        zmax=largest or _largest(weights),
+        zmax=largest,
         colorbar={"title": {"text": "weight (no unit)", "side": "top", "font": {"size": 12}}, **ABOVE},
         xgap=gap,
         ygap=gap,
         **_hovers(weights, queries, keys),
     )
-    # plotly turns long labels only after it has placed the title, which they would then cover.
-    angle = 90 if sum(map(len, keys)) > 30 else 0
-    title_below = {"text": f"looked at (key, {plain(kind)})", "standoff": 10}
-    fig.update_xaxes(title=title_below, tickangle=angle, **_ticks(keys))
-    fig.update_yaxes(title_text=f"looking (query, {plain(kind)})", autorange="reversed", **_ticks(queries))
-    height = int(np.clip(220 + 32 * len(queries), 400, 760))
-    alt = _describe(weights, query_labels, key_labels, kind)
-    look = {"shapes": _outline(chosen), "margin": {"l": 70, "r": 20, "t": 125, "b": 60}, "hovermode": "closest"}
-    return finish(fig, title=title, subtitle=subtitle, alt=alt, height=height, **look)
 
 
 def attention_by_distance(
@@ -128,9 +139,7 @@ def attention_by_distance(
     fig.update_yaxes(title_text="weight (no unit)", rangemode="tozero", tickformat="~g")
     parts = ", ".join(f"{number(at, 'Å')} {number(mean)}" for at, mean in zip(mid, means, strict=True))
     alt = f"Scatter plot of attention against distance. Mean weight by distance: {parts}; {number(even)} if even."
-    title = "Attention by distance"
-    place = {"legend": LEGEND, "margin": BELOW, "hovermode": "closest"}
-    return finish(fig, title=title, subtitle=subtitle, alt=alt, height=460, **place)
+    return finish(fig, title="Attention by distance", subtitle=subtitle, alt=alt, height=460, **WITH_LEGEND)
 
 
 def _add_pairs(fig: Figure, pairs: np.ndarray, weights: np.ndarray, distances: np.ndarray, names: list[str]) -> None:

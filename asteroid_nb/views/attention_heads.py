@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asteroid_nb.views.attention import BELOW, LEGEND
+from asteroid_nb.views.attention import WITH_LEGEND
 from asteroid_nb.views.style import MAIN_COLOUR, PALETTE, finish, plain
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def head_bars(
         subtitle=subtitle,
         alt=f"Bars per head. {_told(measures, names)}.",
         height=int(np.clip(200 + 20 * len(measures) * n_heads, 320, 760)),
-        legend={**LEGEND, "traceorder": "normal"},
-        margin=BELOW,
-        hovermode="closest",
+        **WITH_LEGEND,
     )
 
 

@@ -19,8 +19,8 @@ from asteroid_nb.forecast.run import Run
 #: Bonds within which an atom is near, as in the local attention of `STISettings`.
 NEAR_HOPS = 2
 
-#: Queries and keys of the largest map a browser draws at ease.
-MOST_NODES = 500
+#: Queries and keys of the largest map: a browser draws it at ease, and it stays below 8 MB.
+MOST_NODES = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,9 @@ def record(run: Run, trajectory: Trajectory, *, start: int = 0, n_windows: int =
     Raises:
         ModelMismatch, TrajectoryTooShort: the trajectory does not fit the model.
         InvalidSettings: the model has no layer that attends in a forecast.
+        InvalidTrajectory: too many atoms for a map.
     """
+    _must_be_drawable(run.name, run.model.molecule.n_atoms, run.model.molecule.n_atoms)
     windows = windows_along(run, trajectory, start=start, n_windows=n_windows)
     records = attention(run, windows[:1]) if len(windows) == 1 else mean_attention(run, windows)
     if not records:
@@ -193,12 +195,16 @@ def _checked(name: str, weights: np.ndarray) -> np.ndarray:
         raise InvalidTrajectory(f"Attention {name!r} has shape {weights.shape}, not [each, heads, queries, keys].")
     if np.isinf(weights).any() or np.isnan(weights).all():
         raise InvalidTrajectory(f"Attention {name!r} holds infinity, or nothing but NaN: did the training diverge?")
-    if max(weights.shape[2:]) > MOST_NODES:
+    _must_be_drawable(name, *weights.shape[2:])
+    return weights
+
+
+def _must_be_drawable(name: str, n_queries: int, n_keys: int) -> None:
+    if max(n_queries, n_keys) > MOST_NODES:
         raise InvalidTrajectory(
-            f"Attention {name!r} has {weights.shape[2]} × {weights.shape[3]} weights per map; a browser draws at most "
+            f"Attention of {name!r} has {n_queries} × {n_keys} weights per map; a browser draws at most "
             f"{MOST_NODES} × {MOST_NODES}. Read them with anb.attention(run, window)."
         )
-    return weights
 
 
 def _labels(name: str, weights: np.ndarray, labels: Mapping[str, AttentionLabels]) -> AttentionLabels:

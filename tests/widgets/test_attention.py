@@ -158,7 +158,7 @@ class TestRecords:
         ({"encoder.0.local": np.ones((9, 9))}, {}, r"\(9, 9\), not \[each, heads, queries, keys\]"),
         ({"encoder.0.local": np.full((1, 1, 2, 2), np.nan)}, {}, "nothing but NaN"),
         ({"encoder.0.local": np.full((1, 1, 2, 2), np.inf)}, {}, "holds infinity"),
-        ({"encoder.0.local": np.ones((1, 1, 501, 2))}, {}, r"501 × 2 weights per map.*anb\.attention"),
+        ({"encoder.0.local": np.ones((1, 1, 301, 2))}, {}, r"301 × 2 weights per map.*anb\.attention"),
         ({"a.0": np.ones((1, 1, 9, 9))}, {"a.0": AttentionLabels(queries=["a", "b"])}, "9 queries, but 2 labels"),
     ],
 )
@@ -343,6 +343,12 @@ class TestWindows:
         run = Run(STITransformer(settings, tiny_run().model.molecule), 1.0)
         with pytest.raises(InvalidSettings, match="uses no attention: it has 0 encoder layers.*decode='none'"):
             explore_attention(run, shaken_ethanol())
+
+    def test_too_many_atoms_are_refused_before_anything_is_computed(self, monkeypatch):
+        monkeypatch.setattr("asteroid_nb.widgets.attention_records.MOST_NODES", 8)
+        monkeypatch.setattr("asteroid_nb.widgets.attention_records.attention", lambda *_: 1 / 0)
+        with pytest.raises(InvalidTrajectory, match="9 × 9 weights per map; a browser draws at most 8 × 8"):
+            explore_attention(tiny_run(), shaken_ethanol())
 
     def test_labels_tell_where_atoms_and_times_are(self):
         slots = np.subtract(TINY.context_starts + TINY.slot_starts, TINY.history - 1)
