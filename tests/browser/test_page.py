@@ -182,6 +182,13 @@ def test_turning_one_pane_turns_the_other(opened):
     assert (np.abs(after[0] - after[1]).max(-1) > 40).mean() < 2e-3
 
 
+def test_a_very_long_name_does_not_widen_the_page(opened):
+    fits = "() => document.documentElement.scrollWidth <= innerWidth"
+    lengthen = "one => one.prepend('x'.repeat(3000))"
+    opened.page.evaluate(f"() => document.querySelectorAll('h1, .anb-lead, .anb-told').forEach({lengthen})")
+    assert opened.page.evaluate(fits)
+
+
 @pytest.mark.parametrize("width", [1280, 1920])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_the_screen_and_the_theme(browser, written, width, scheme):
