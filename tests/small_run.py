@@ -14,9 +14,7 @@ from asteroid_nb.metrics.horizon import ErrorTable
 def small_run(**changes) -> Run:
     """Return a tiny model with its split of three short walkers of ethanol."""
     walkers = [walker[:160].replace(name=f"walker <b>{number}</b>") for number, walker in enumerate(_ethanol())]
-    return anb.train(
-        walkers, settings=preset("tiny", **changes), n_epochs=1, batch_size=32, device="cpu", observers=()
-    )
+    return anb.train(walkers, settings=preset("tiny", **changes), n_epochs=1, batch_size=32, device="cpu", observers=())
 
 
 @functools.cache
