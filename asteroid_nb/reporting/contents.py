@@ -155,9 +155,10 @@ def _windows_panel(exhibit: Exhibit, kept: np.ndarray) -> dict[str, Any]:
     """Return the map of the windows that can be played, so that every cell answers a click."""
     n_windows = exhibit.table.n_windows
     figure = error_heatmap(exhibit.table.rows(kept), exhibit.name)
-    cells = np.array(figure.data[0].customdata, dtype=int)
+    trace: Any = figure.data[0]
+    cells = np.array(trace.customdata, dtype=int)
     cells[..., 0] = kept[cells[..., 0]]  # which the table of the kept windows counts from 0
-    figure.data[0].customdata = cells
+    trace.customdata = cells
     alt = alt_text(figure).replace("is number 0 ", f"is number {kept[0]} ")
     figure.layout.meta = {**figure.layout.meta, "alt": alt}
     some = f" Kept are {len(kept)} of {n_windows} windows, the worst tenth and others spread over all errors."
