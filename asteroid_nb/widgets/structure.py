@@ -135,6 +135,8 @@ class StructureExplorer(VBox):
 
     def _fit(self, control: Dropdown, options: Sequence[Any]) -> None:
         """Offer other options, keep what was chosen where it still exists, and draw nothing meanwhile."""
+        if control.options == tuple(options):
+            return  # setting them again would undo a choice that is still on its way from the browser
         self._fitting, kept = True, control.label
         try:
             control.options = options

@@ -154,7 +154,7 @@ def test_a_spectrum_that_cannot_be_is_refused_in_words_and_the_next_figure_is_dr
     alone.ask("shapes.show(truth[:30], forecast[:30])")
     choose(alone, SHAPES, 0, "density of states")
     words = alone.page.locator(".anb-plot").nth(SHAPES)
-    alone.settle(lambda: "cannot tell bending" in (words.locator(".annotation").text_content() or ""))
+    alone.settle(lambda: "cannot tell bending" in "".join(words.locator(".annotation").all_text_contents()))
     alone.screenshot("structure-refused")
     choose(alone, SHAPES, 0, "bond lengths")
     alone.settle(lambda: words.locator(".scatterlayer .trace").count() == 2)

@@ -281,7 +281,7 @@ def test_nothing_is_computed_before_it_is_chosen_nor_twice(reference, forecast, 
         explorer.what.value = kind
     assert len(calls) == 1
     explorer.show(reference, forecast)
-    assert len(calls) == 2, "other trajectories are drawn anew"
+    assert len(calls) == 2, "other trajectories are drawn anew, once"
 
 
 def _counting(function, calls):
