@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return _work(options.command)(options) or 0
-    except (AsteroidError, PermissionError, NotADirectoryError) as error:
+    except (AsteroidError, OSError) as error:
         print(f"asteroid-nb {options.command}: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:

@@ -118,7 +118,11 @@ def report(options: argparse.Namespace) -> None:
     from asteroid_nb.reporting.report import report as write_page
 
     run = Run.load(options.run)
-    trajectories = open_data(options if options.data else remembered(options.run))
+    if not options.data:
+        known = remembered(options.run)
+        options.data, options.stride = known.data, max(known.stride, options.stride)
+        options.top, options.dt_fs = options.top or known.top, options.dt_fs or known.dt_fs
+    trajectories = open_data(options)
     run.split = split(trajectories, run.shape_for(trajectories[0]))
     measured = options.run / "errors.npz"
     errors = ErrorTable.load(measured) if measured.is_file() else None
@@ -173,7 +177,8 @@ def open_data(options: argparse.Namespace) -> list[Trajectory]:
 def remember(folder: Path, options: argparse.Namespace) -> None:
     """Write into a run folder which data it is trained on, so that later commands need not be told."""
     paths = [str(Path(word).resolve()) if Path(word).exists() else word for word in options.data]
-    told = {"data": paths, "top": options.top, "dt_fs": options.dt_fs, "stride": options.stride}
+    top = str(Path(options.top).resolve()) if options.top and Path(options.top).exists() else options.top
+    told = {"data": paths, "top": top, "dt_fs": options.dt_fs, "stride": options.stride}
     with replacing(folder / DATA_RECORD) as temporary:
         temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 

@@ -37,8 +37,8 @@ class RolloutQuality:
         whole = int(np.isinf(self.stable_fs).sum())
         said = f"Chained for {self.length_fs:g} fs from {len(self.stable_fs)} starts: {whole} stay whole"
         said += " (no bond 0.5 Å off)"
-        if whole < len(self.stable_fs):
-            said += f", the median breaks after {np.median(self.stable_fs):.0f} fs"
+        if np.isfinite(middle := np.median(self.stable_fs)):
+            said += f", the median breaks after {middle:.0f} fs"
         warm = ", ".join(f"{name} {own:.0f} K ({true:.0f})" for name, (own, true) in self.temperatures_K.items())
         return f"{said}. While whole: distances differ by {self.distance_mae:.2f} of 2; temperatures (truth) {warm}."
 

@@ -143,3 +143,24 @@ def test_data_that_moved_away_are_missed_by_name(run, tmp_path, capsys):
     (moved / "data.json").write_text(json.dumps({**told, "data": [str(tmp_path / "gone.npz")]}))
     assert main(["report", str(moved)]) == 2
     assert "gone.npz" in capsys.readouterr().err
+
+
+def test_what_the_data_need_is_remembered_from_any_folder(tmp_path, monkeypatch):
+    import argparse
+
+    from asteroid_nb import commands
+
+    (tmp_path / "a.dcd").write_bytes(b"")
+    (tmp_path / "top.pdb").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    commands.remember(tmp_path / "run", argparse.Namespace(data=["a.dcd"], top="top.pdb", dt_fs=0.5, stride=2))
+    monkeypatch.chdir("/")
+    told = commands.remembered(tmp_path / "run")
+    assert told.data == [str(tmp_path / "a.dcd")] and told.top == str(tmp_path / "top.pdb")
+    assert (told.dt_fs, told.stride) == (0.5, 2)
+
+
+def test_a_folder_where_a_file_should_be_written_is_one_message(run, data, tmp_path, capsys):
+    (tmp_path / "folder.npz").mkdir()
+    assert main(["forecast", str(run), str(data), "--out", str(tmp_path / "folder.npz")]) == 2
+    assert "folder.npz" in capsys.readouterr().err

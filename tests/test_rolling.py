@@ -71,3 +71,12 @@ def test_a_real_rollout_can_be_judged():
     run = tiny_run()
     quality = rollout_quality(run, windows(run, shaken_ethanol(), 200), n_starts=3, n_blocks=2)
     assert len(quality.stable_fs) == 3 and set(quality.temperatures_K) <= {"H", "C", "O", "heavy"}
+
+
+def test_no_median_is_told_where_most_stay_whole():
+    said = str(
+        rolling.RolloutQuality(
+            length_fs=64.0, stable_fs=np.array([np.inf, np.inf, 8.0]), distance_mae=0.1, temperatures_K={}
+        )
+    )
+    assert "2 stay whole" in said and "inf" not in said

@@ -200,8 +200,8 @@ class ErrorTable:
         return interval(float(self.ratio(name, rival).mean()), ratios, confidence=confidence)
 
     def best_of(self, names: Sequence[str]) -> str:
-        """Return the name with the smallest RMSE averaged over the horizon."""
-        return min(names, key=lambda name: self.rmse(name).mean())
+        """Return the name with the smallest RMSE averaged over the horizon; what is not a number loses to any."""
+        return min(names, key=lambda name: np.nan_to_num(self.rmse(name).mean(), nan=np.inf))
 
     def skill_horizon_fs(self, name: str, mean_of_history: str, **draws: Any) -> Interval:
         """Return the vibrational memory with its interval; see `skill_horizon_fs` for ``draws``."""

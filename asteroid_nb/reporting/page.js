@@ -305,7 +305,8 @@ function attention(section, hub, panel, page) {
     const alt = `Heat map of attention weights. Each looks most: ${most
       .map(([query, key, weight]) => `${query} at ${labels.keys[key]} (${weight.toFixed(2)})`).join(", ")}.`;
     const layout = { ...template.layout, title, meta: { ...template.layout.meta, alt } };
-    return { data: [{ ...template.data[0], z, zmax: top }], layout };
+    const seen = z.map((line) => line.map((weight) => weight || null)); // masked pairs stay blank
+    return { data: [{ ...template.data[0], z: seen, zmax: top }], layout };
   };
   const drawn = plot(place, hub, figure(), { atoms: n, along: record().along });
   const queries = menu("looking", ["none", ...page.scene.labels], (index) => hub.set("atom", index - 1));

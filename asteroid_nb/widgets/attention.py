@@ -170,7 +170,7 @@ class AttentionExplorer(VBox):
         if window is None:
             return
         expected = (window.n_atoms, window.n_frames, recorded.history)
-        found = panel and (len(panel.views[0].anb_scene["labels"]), len(panel.times_fs), panel.history)
+        found = panel and (panel.n_atoms, len(panel.times_fs), panel.history)
         if not self._own:
             if found and found[0] != expected[0]:
                 raise InvalidTrajectory(

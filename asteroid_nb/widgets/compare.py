@@ -46,7 +46,8 @@ def compare(
     """Show trajectories together: one player moves them all, turning one turns all, a click names an atom in all.
 
     Args:
-        reference: `Trajectory`, MDTraj trajectory or ASE frames; bonds and camera come from it.
+        reference: `Trajectory`, MDTraj trajectory or ASE frames; bonds and camera come from it. In a box molecules must
+            be whole, or a bond across its border is called broken: see `asteroid_nb.data.geometry.unwrap`.
         forecasts: the same atoms over the same frames, or over the frames after the history only.
         names: a title for each, the reference first.
         history: leading frames that the forecaster was given; the last of them is the present, 0 fs.

@@ -111,7 +111,7 @@ class ErrorExplorer(VBox):
         self._held = (self.moment, *self._link())
         self._hear()
         for plot, least_px in zip(self.plots, LEAST_WIDTH_PX, strict=True):
-            plot.layout = Layout(flex=f"1 1 {least_px}px", min_width="0")
+            plot.layout.flex, plot.layout.min_width = f"1 1 {least_px}px", "0"
         row = HBox(self.plots, layout=Layout(flex_flow="row wrap", width="100%"))
         super().__init__([self.controls, self.words, row, self.errors], layout=Layout(width="100%"))
         self.add_class("anb-panel")

@@ -27,7 +27,7 @@ def told(shown: Sequence[Trajectory], names: Sequence[str], times_fs: np.ndarray
         off = np.linalg.norm(forecast.positions[-1] - np.asarray(reference.positions[-1], dtype=float), axis=-1)
         worst = int(off.argmax())
         parts.append(
-            f"At the end {name} is {number(float(off.mean()), 'Å')} off on average, most at "
+            f"At {times_fs[-1]:g} fs {name} is {number(float(off.mean()), 'Å')} off on average, most at "
             f"{reference.labels[worst]} ({number(float(off[worst]), 'Å')}); {_broken(reference, forecast, times_fs)}."
         )
     return " ".join(parts)

@@ -1,5 +1,6 @@
 """Laws of the errors by lead time, their table, and its error bars."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -212,3 +213,11 @@ def test_the_table_refuses_what_does_not_fit(table):
         table.rmse("ridge")
     with pytest.raises(ValueError, match="'mse'; choose one of rmse, mae, ade"):
         table.by_lead("model", "mse")
+
+
+def test_a_forecaster_of_no_number_is_never_the_best(table):
+    spoiled = dataclasses.replace(
+        table, squared={"bad": np.full_like(table.squared["copy"], np.nan), **table.squared},
+        absolute={"bad": table.absolute["copy"], **table.absolute},
+    )  # fmt: skip
+    assert spoiled.best_of(["bad", "copy", "flat"]) == "flat"
