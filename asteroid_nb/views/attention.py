@@ -19,6 +19,9 @@ MOST_KEYS_WITH_NUMBERS = 12
 #: Points that a browser still moves at ease; of more pairs one in so many is drawn.
 MOST_PAIRS = 3000
 
+#: Names of more pairs would cover each other.
+MOST_NAMED = 4
+
 #: Below the axes: narrow figures have no room for it beside their title.
 LEGEND = {
     "traceorder": "normal",
@@ -162,15 +165,27 @@ def _add_means(fig: Figure, mid: np.ndarray, means: np.ndarray) -> None:
 
 
 def _add_chosen(fig: Figure, pairs: np.ndarray, weights: np.ndarray, distances: np.ndarray, names: list[str]) -> None:
+    large = {"color": MAIN_COLOUR, "size": 10, "symbol": "diamond"}
     fig.add_scatter(
         **_pairs(pairs, weights, distances, names),
+        mode="markers",
+        marker=large,
+        name=f"of {names[pairs[0, 0]]}" if len(pairs) else "of the chosen",
+    )
+    # A trace of their own: beside empty texts plotly loses some when it draws a figure again.
+    strongest = pairs[np.argsort(-weights[tuple(pairs.T)], kind="stable")[:MOST_NAMED]]
+    first, second = strongest.T
+    fig.add_scatter(
+        x=distances[first, second],
+        y=weights[first, second],
         mode="markers+text",
-        text=_named(pairs, weights, names),
+        marker=large,
+        text=[names[key] for key in second.tolist()],
         textposition="top center",
         textfont={"size": 11},
         cliponaxis=False,
-        marker={"color": MAIN_COLOUR, "size": 10, "symbol": "diamond"},
-        name=f"of {names[pairs[0, 0]]}" if len(pairs) else "of the chosen",
+        hoverinfo="skip",
+        showlegend=False,
     )
 
 
@@ -218,13 +233,6 @@ def _pairs(pairs: np.ndarray, weights: np.ndarray, distances: np.ndarray, names:
         "hovertext": [f"{names[query]} looks at {names[key]}" for query, key in pairs.tolist()],
         "hovertemplate": "%{hovertext}, %{x:.2f} Å: %{y:.3f}<extra></extra>",
     }
-
-
-def _named(pairs: np.ndarray, weights: np.ndarray, names: list[str], *, most: int = 4) -> list[str]:
-    """Return the key of the strongest pairs as text, nothing for the others: names of all would cover each other."""
-    strength = weights[tuple(pairs.T)]
-    strongest = set(np.argsort(-strength)[:most].tolist())
-    return [names[key] if at in strongest else "" for at, (_, key) in enumerate(pairs.tolist())]
 
 
 def _ticks(labels: list[str]) -> dict:

@@ -21,6 +21,11 @@ def named(figure, name):
     return found
 
 
+def texts(figure):
+    (found,) = [trace.text for trace in figure.data if trace.mode == "markers+text"]
+    return found
+
+
 class TestMap:
     def test_outlines_the_chosen_row_and_no_other(self):
         assert not attention.attention_map(WEIGHTS, LABELS, LABELS).layout.shapes
@@ -50,19 +55,19 @@ class TestByDistance:
         figure = attention.attention_by_distance(WEIGHTS, DISTANCES, labels=LABELS, chosen=0)
         mine = named(figure, "of C1")
         np.testing.assert_allclose((mine.x, mine.y), (DISTANCES[0], WEIGHTS[0]))
-        assert list(mine.text) == [plain(label) for label in LABELS]
+        assert list(texts(figure)) == [plain(label) for label in (HOSTILE, "O1", "C1")]
         assert mine.marker.symbol != named(figure, "pairs").marker.symbol
         assert mine.customdata.tolist() == [[0, 0], [0, 1], [0, 2]]
 
     def test_only_the_strongest_are_named(self):
         weights = np.arange(1.0, 37).reshape(6, 6)
         figure = attention.attention_by_distance(weights, weights, labels=list("abcdef"), chosen=2)
-        assert list(named(figure, "of c").text) == ["", "", "c", "d", "e", "f"]
+        assert list(texts(figure)) == ["f", "e", "d", "c"]
 
     def test_masked_pairs_are_left_out(self):
         figure = attention.attention_by_distance(WEIGHTS, DISTANCES, labels=LABELS)
         assert len(named(figure, "pairs").x) == 8 and [2, 2] not in named(figure, "pairs").customdata.tolist()
-        assert not any(trace.name.startswith("of") for trace in figure.data)
+        assert [trace.name for trace in figure.data] == ["pairs", "mean"]
 
     def test_the_even_weight_is_drawn_where_it_is(self):
         shapes = [attention.attention_by_distance(WEIGHTS, DISTANCES, even=even).layout.shapes for even in (None, 0.2)]
