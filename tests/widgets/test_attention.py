@@ -282,7 +282,7 @@ class TestOfARun:
     def test_distances_are_those_of_the_chosen_time(self, explorer):
         choose(explorer, "encoder global", node=2, time=0)
         at = shaken_ethanol().positions[START + TINY.rows[0]]
-        (mine,) = [trace for trace in figure(explorer.far)["data"] if trace["name"] == "of O1"]
+        (mine,) = [trace for trace in figure(explorer.far)["data"] if trace.get("name") == "of O1"]
         x = np.frombuffer(base64.b64decode(mine["x"]["bdata"]), mine["x"]["dtype"])
         assert_allclose(x, np.linalg.norm(at - at[2], axis=1), atol=1e-5)
 
