@@ -7,7 +7,7 @@ from typing import Any
 
 from ipywidgets import HTML, Box, Layout, Tab, VBox
 
-from asteroid_nb.errors import InvalidSettings, ModelMismatch
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch
 from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.forecast.rollout import delay_matrices
 from asteroid_nb.forecast.run import Run
@@ -128,7 +128,7 @@ class Dashboard(VBox):
         trajectory, start = self.exhibit.place(self.window)
         try:
             panel.show(self.exhibit.run, trajectory, start)
-        except InvalidSettings as error:
+        except (InvalidSettings, InvalidTrajectory) as error:
             panel.missing(str(error))
 
     def _delay(self) -> Any:

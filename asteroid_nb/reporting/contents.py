@@ -10,7 +10,7 @@ from plotly.graph_objects import Figure
 
 from asteroid_nb.data.bonds import bonds_of
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.errors import InvalidSettings, ModelMismatch
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch
 from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.forecast.rollout import delay_matrices
 from asteroid_nb.metrics.horizon import MEASURES
@@ -189,7 +189,7 @@ def _attention_panel(exhibit: Exhibit, kept: np.ndarray, detailed: np.ndarray) -
     panel: dict[str, Any] = {"kind": "attention", "title": "Attention"}
     try:
         found = [_recorded(exhibit, int(kept[at])) for at in detailed]
-    except InvalidSettings as error:
+    except (InvalidSettings, InvalidTrajectory) as error:
         return {**panel, "missing": str(error)}
     first = found[0]
     return {

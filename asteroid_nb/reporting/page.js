@@ -324,8 +324,9 @@ function attention(section, hub, panel, page) {
       hub.set("links", []);
       return;
     }
-    const line = weights()[query].slice(0, n);
-    const top = Math.max(...line) || 1;
+    const maps = weights();
+    const top = maps.reduce((most, row) => Math.max(most, ...row), 0) || 1; // as in the colours of the map
+    const line = maps[query].slice(0, n);
     hub.set("links", line.map((weight, key) => [query, key, weight / top]).filter(([, , strength]) => strength > 0.03));
     const order = line.map((weight, key) => [weight, key]).sort((a, b) => b[0] - a[0]).slice(0, 3);
     const said = order.map(([weight, key]) => `${page.scene.labels[key]} (${weight.toFixed(2)})`).join(", ");
