@@ -209,6 +209,14 @@ def test_errors_of_another_run_are_refused(exhibit):
         Exhibit(run=exhibit.run, trajectories=exhibit.trajectories, table=_renamed(table))
 
 
+def test_errors_that_differ_by_rounding_are_this_runs(exhibit):
+    import dataclasses
+
+    noise = np.random.default_rng(0).uniform(0.99, 1.01, size=exhibit.table.squared[exhibit.name].shape)
+    squared = {**exhibit.table.squared, exhibit.name: exhibit.table.squared[exhibit.name] * noise}
+    Exhibit.of(small_run(), errors=dataclasses.replace(exhibit.table, squared=squared))
+
+
 def _renamed(table):
     swap = lambda errors: {f"old {name}": array for name, array in errors.items()}  # noqa: E731
     return replace(table, squared=swap(table.squared), absolute=swap(table.absolute))
