@@ -106,7 +106,7 @@ class Exhibit:
         if not differ < SAME_ERRORS:
             raise ModelMismatch(
                 f"The errors do not belong to this run: in the first window its atoms are {found.mean():.4f} Å off on "
-                f"average, the errors say {told.mean():.4f} Å, and half of them differ by {100 * differ:.0f} % or more. "
+                f"average, the errors say {told.mean():.4f} Å, and half of them differ by {100 * differ:.0f} %. "
                 "Measure them again: anb.evaluate([run, *rivals], run.split.test), or asteroid-nb evaluate RUN DATA."
             )
 
