@@ -18,6 +18,9 @@ OUT = ROOT / "notebooks" / "picture.png"
 #: Which output of the notebook makes the picture, by words that stand in it.
 SHOWN = "the best rival"
 
+#: What of it fits into the window; the rest of a higher output comes out grey.
+SEEN_PX = 965
+
 
 def main() -> None:
     path = chromium_path()  # asked for before Playwright runs, because it may ask Playwright
@@ -41,11 +44,13 @@ def picture_of(notebook: NotebookPage, words: str, out: Path) -> None:
     slider = output.locator("input.anb-time").first
     slider.focus()
     slider.press("End")
-    output.get_by_label("atom").first.select_option(index=5)
+    menu = output.locator(".widget-dropdown:visible").filter(has=page.locator("label", has_text="atom"))
+    menu.locator("select").select_option(index=5)
     page.mouse.move(2, 2)
     page.wait_for_timeout(2500)
     output.screenshot(path=out)
-    Image.open(out).convert("RGB").quantize(128).save(out, optimize=True)
+    picture = Image.open(out).convert("RGB")
+    picture.crop((0, 0, picture.width, min(picture.height, SEEN_PX))).quantize(128).save(out, optimize=True)
 
 
 if __name__ == "__main__":
