@@ -9,12 +9,13 @@ import tarfile
 import zipfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
-from asteroid_nb.data import downloads, mdshare, readers
-from asteroid_nb.data.data_sets import CATALOGUE, DT_MD17_FS, DataSet
+from asteroid_nb.data import dipeptide, downloads, mdshare, readers
+from asteroid_nb.data.coordinates import Coordinates
+from asteroid_nb.data.data_sets import CATALOGUE, DIPEPTIDE, DT_MD17_FS, DataSet
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import UnknownName, UnreadableFile
 from asteroid_nb.files import replacing
@@ -46,7 +47,7 @@ def describe(name: str) -> str:
     """Return a few lines on a data set: what it is, its spacing, where it comes from, how to cite it."""
     one = find(name)
     spacing = "unevenly spaced" if one.dt_fs is None else f"every {one.dt_fs:g} fs"
-    atoms = one.formula or (f"{one.n_atoms} atoms" if one.n_atoms else "two torsions")
+    atoms = one.holds or one.formula or f"{one.n_atoms} atoms"
     source = "bundled" if not one.urls else one.urls[0]
     return (
         f"{one.name} ({one.family}): {atoms}, {spacing}. {one.note}.\n"
@@ -54,13 +55,24 @@ def describe(name: str) -> str:
     )
 
 
-def load_named(name: str, **options: Any) -> list[Trajectory] | Trajectory | list[np.ndarray]:
+def load_named(name: str, **options: Any) -> list[Trajectory] | Trajectory | list[Coordinates]:
     """Return a bundled sample, or download a data set; options go to `download`."""
     return sample(name) if find(name).family == "bundled" else download(name, **options)
 
 
-def sample(name: str = "ethanol") -> list[Trajectory]:
+@overload
+def sample(name: Literal["alanine-dipeptide"]) -> list[Coordinates]: ...
+
+
+@overload
+def sample(name: str = "ethanol") -> list[Trajectory]: ...
+
+
+def sample(name: str = "ethanol") -> list[Trajectory] | list[Coordinates]:
     """Return the walkers of a bundled sample.
+
+    "ethanol" and "malonaldehyde" give one `Trajectory` each; "alanine-dipeptide" gives one `Coordinates` each, φ and ψ
+    in rad with some structures, from which states are made.
 
     Raises:
         UnknownName: no sample is bundled under that name.
@@ -68,6 +80,8 @@ def sample(name: str = "ethanol") -> list[Trajectory]:
     one = find(name)
     if one.family != "bundled":
         raise UnknownName(f"{one.name} is not bundled. Use download({one.name!r}), or sample('ethanol').")
+    if one.name == DIPEPTIDE:
+        return dipeptide.read_sample(SAMPLES / one.file, about={"citation": one.citation, "licence": one.licence})
     walkers = readers.load(SAMPLES / one.file)
     assert isinstance(walkers, list)
     return walkers
@@ -80,11 +94,11 @@ def download(
     base_url: str | None = None,
     progress: bool = True,
     timeouts_s: tuple[float, float] = downloads.TIMEOUTS_S,
-) -> list[Trajectory] | Trajectory | list[np.ndarray]:
+) -> list[Trajectory] | Trajectory | list[Coordinates]:
     """Return a public data set, fetched once into the cache.
 
-    MD17, rMD17 and MD22 are one `Trajectory`; "ala2-positions" is one per run; "ala2-dihedrals" is one array of
-    φ and ψ per run, [frames, 2] rad.
+    MD17, rMD17 and MD22 are one `Trajectory`; "ala2-positions" is one per run; "ala2-dihedrals" is one `Coordinates`
+    per run, φ and ψ in rad.
 
     Args:
         base_url: a mirror that holds the same file name.
@@ -148,7 +162,7 @@ def _extracted(archive: Path, member: str) -> Path:
     raise UnreadableFile(f"{archive} holds no {member}. Delete it and run again to fetch it anew.")
 
 
-def _read(one: DataSet, path: Path) -> list[Trajectory] | Trajectory | list[np.ndarray]:
+def _read(one: DataSet, path: Path) -> list[Trajectory] | Trajectory | list[Coordinates]:
     """Return what a file holds, units and elements checked against the catalogue."""
     about = {
         "data_set": one.name,
@@ -158,7 +172,7 @@ def _read(one: DataSet, path: Path) -> list[Trajectory] | Trajectory | list[np.n
         "note": one.note,
     }
     if one.name == "ala2-dihedrals":
-        return mdshare.torsions(path)
+        return mdshare.torsions(path, name=one.name, provenance=about)
     if one.name == "ala2-positions":
         return mdshare.positions(path, name=one.name, provenance=about)
     _whole_archive(path)

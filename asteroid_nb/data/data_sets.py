@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asteroid_nb import units
 from asteroid_nb.data import mdshare
 
 GDML = ("http://www.quantum-machine.org/gdml/data/npz/", "http://www.quantum-machine.org/gdml/repo/datasets/")
@@ -31,6 +32,13 @@ CITATIONS = {
     "MD22": "Chmiela et al. 2023, doi:10.1126/sciadv.adf0873",
     "mdshare": "Nüske et al. 2017, doi:10.1063/1.4976518; Wehmeyer & Noé 2018, doi:10.1063/1.5011399",
 }
+#: φ and ψ of a bundled simulation; `asteroid_nb.data.dipeptide` makes and reads it.
+DIPEPTIDE = "alanine-dipeptide"
+DIPEPTIDE_CITATION = (
+    "made by this package with OpenMM (Eastman et al. 2024, doi:10.1021/acs.jpcb.3c06662), AMBER ff99SB-ILDN "
+    "(Lindorff-Larsen et al. 2010, doi:10.1002/prot.22711) and OBC2 (Onufriev, Bashford & Case 2004, "
+    "doi:10.1002/prot.20033)"
+)
 LICENCES = {
     "bundled": "MIT",
     "MD17": "no formal licence; cite the paper",
@@ -50,6 +58,8 @@ class DataSet:
         formula: its elements, or ``n_atoms`` where only their number is checked.
         member: the file inside an archive.
         known_hash: as Pooch writes it, where one is published.
+        holds: what a row is, where it is no molecule of ``formula`` or ``n_atoms``.
+        cites: instead of the citation of its family.
     """
 
     name: str
@@ -62,10 +72,12 @@ class DataSet:
     member: str = ""
     known_hash: str | None = None
     note: str = ""
+    holds: str = ""
+    cites: str = ""
 
     @property
     def citation(self) -> str:
-        return CITATIONS[self.family]
+        return self.cites or CITATIONS[self.family]
 
     @property
     def licence(self) -> str:
@@ -84,6 +96,13 @@ def _all() -> dict[str, DataSet]:
         )
         for name in ("ethanol", "malonaldehyde")
     ]
+    bundled.append(
+        DataSet(
+            name=DIPEPTIDE, family="bundled", file=f"{DIPEPTIDE}.npz", dt_fs=units.FS_PER_PS,
+            holds="φ and ψ, structures of 22 atoms every 50 ps", cites=DIPEPTIDE_CITATION,
+            note="AMBER ff99SB-ILDN with OBC2, 450 K, 10 walkers of 20 ns",
+        )
+    )  # fmt: skip
     md17 = [
         DataSet(
             name=f"md17-{name}", family="MD17", file=f"md17_{name}.npz", dt_fs=DT_MD17_FS, formula=formula,
@@ -119,7 +138,7 @@ def _mdshare() -> list[DataSet]:
     return [
         DataSet(
             name=f"ala2-{kind}", family="mdshare", file=f"{stem}{what}.npz", dt_fs=mdshare.DT_FS, n_atoms=n_atoms,
-            urls=(f"{MDSHARE}{stem}{what}.npz",), known_hash=known, note=note,
+            urls=(f"{MDSHARE}{stem}{what}.npz",), known_hash=known, note=note, holds="" if n_atoms else "φ and ψ",
         )
         for kind, (what, known, n_atoms) in kinds.items()
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from asteroid_nb import units
 from asteroid_nb.data import catalogue, downloads, engines
+from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.data.elements import ATOMIC_NUMBERS
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import DiskFull, DownloadFailed, Interrupted, UnreadableFile
@@ -96,7 +97,8 @@ def test_every_name_can_be_described_and_found_in_any_case():
     for name in catalogue.names():
         text = catalogue.describe(name.upper())
         assert "Cite: " in text and "Licence: " in text and name in text
-    assert len(set(catalogue.names())) == len(catalogue.names()) == 29
+    assert len(set(catalogue.names())) == len(catalogue.names()) == 30
+    assert "φ and ψ" in catalogue.describe("alanine-dipeptide") and "OpenMM" in catalogue.describe("alanine-dipeptide")
 
 
 def test_an_unknown_name_suggests_near_ones():
@@ -247,7 +249,16 @@ def test_mdshare_is_nm_and_ps_at_the_door(server, tmp_path, monkeypatch):
     assert "".join(runs[0].symbols) == "CCONCCCONC"
     without_hash(monkeypatch, "ala2-dihedrals")
     server.files["alanine-dipeptide-3x250ns-backbone-dihedrals.npz"] = npz(arr_0=np.zeros((7, 2)))
-    assert [run.shape for run in fetch(server, tmp_path, "ala2-dihedrals")] == [(7, 2)]
+    (angles,) = fetch(server, tmp_path, "ala2-dihedrals")
+    assert isinstance(angles, Coordinates) and angles.values.shape == (7, 2) and angles.dt_fs == 1000.0
+    assert angles.names == ("φ", "ψ") and angles.periodic and "Nüske" in angles.provenance["citation"]
+
+
+def test_torsions_in_degrees_are_refused(server, tmp_path, monkeypatch):
+    without_hash(monkeypatch, "ala2-dihedrals")
+    server.files["alanine-dipeptide-3x250ns-backbone-dihedrals.npz"] = npz(arr_0=np.full((7, 2), 60.0))
+    with pytest.raises(DownloadFailed, match="not the data set.*Angles run up to 60"):
+        fetch(server, tmp_path, "ala2-dihedrals")
 
 
 def test_a_broken_transfer_is_continued_where_it_stopped(server, tmp_path, monkeypatch):
