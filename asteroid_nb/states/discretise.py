@@ -2,25 +2,25 @@
 
 Three factors decide whether slow motion shows in the states, and each is a knob here: which coordinates are looked at
 (``dimensions``, or the components of `projection.tica`), how often (``coordinates[::n]``), and how they are parted
-(the maker). `pcca_cores` merges the states of any partition into slow sets.
+(the maker). `pcca_cores` merges the states of any partition into slow sets; `core_states` removes recrossings.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from asteroid_nb.data.coordinates import Coordinates
-from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
 from asteroid_nb.shapes import Float
 from asteroid_nb.states.cells import Partition
-from asteroid_nb.states.gathering import Several, gathered, listed
-from asteroid_nb.states.recrossing import core_sets, frames_before_core, transition_based
+from asteroid_nb.states.core_states import core_states, pcca_cores
+from asteroid_nb.states.gathering import Several, gathered
 from asteroid_nb.states.regions import Balls, Boxes, Points, circled, grid
+
+__all__ = ["Partition", "bins", "core_states", "cores", "kmeans", "nearest", "pcca_cores"]
 
 #: Frames that k-means looks at: more move the centres little, and cost in proportion.
 MOST_FRAMES = 50_000
@@ -181,50 +181,6 @@ def cores(
     _apart(regions, owner)
     made = {"by": "cores", "shape": type(regions).__name__.lower()}
     return Partition(regions=regions, dimensions=tuple(dimensions), state_of=owner, labels=tuple(labels), made=made)
-
-
-def core_states(
-    partition: Partition,
-    trajectories: Several,
-    *,
-    rule: Callable[[np.ndarray], np.ndarray] = core_sets,
-    every_core: bool = True,
-) -> list[StateTrajectory]:
-    """Return states that change only from core to core, recrossings removed, with the rule in their provenance.
-
-    Frames before the first core are cut; ``provenance["frames_cut"]`` counts them.
-
-    Args:
-        rule: `core_sets` or `transition_based`.
-        every_core: refuse a core that no trajectory enters, as training data must not hold one.
-
-    Raises:
-        InvalidTrajectory: a trajectory that enters no core, or a core that none enters.
-        InvalidSettings: another rule.
-        ModelMismatch: as for `Partition.assign`.
-    """
-    if rule not in (core_sets, transition_based):
-        raise InvalidSettings(f"The rule was {rule!r}; cores take core_sets or transition_based.")
-    several = listed(trajectories)
-    visits = [partition.visited(one) for one in several]
-    met = np.unique(np.concatenate(visits))
-    never = [label for state, label in enumerate(partition.labels) if state not in met]
-    if never and every_core:
-        raise InvalidTrajectory(
-            f"No trajectory enters the core {' or '.join(never)}. Widen it, move it to where frames are, or leave it "
-            "out."
-        )
-    return [_core_states(partition, one, visited, rule) for one, visited in zip(several, visits, strict=True)]
-
-
-def _core_states(
-    partition: Partition, coordinates: Coordinates, visited: np.ndarray, rule: Callable[[np.ndarray], np.ndarray]
-) -> StateTrajectory:
-    try:
-        cut = frames_before_core(visited)
-    except InvalidTrajectory as error:
-        raise InvalidTrajectory(f"{coordinates.name!r}: {error}") from error
-    return partition.trajectory(coordinates, rule(visited), recrossing={"rule": rule.__name__}, frames_cut=cut)
 
 
 def _each(what: str, given: Any, size: int) -> Float[np.ndarray, " dimensions"]:

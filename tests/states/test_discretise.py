@@ -10,7 +10,7 @@ import pytest
 from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, UnreadableFile
 from asteroid_nb.states.cells import Partition
-from asteroid_nb.states.discretise import bins, core_states, cores, kmeans, nearest
+from asteroid_nb.states.discretise import bins, core_states, cores, kmeans, nearest, pcca_cores
 from asteroid_nb.states.landscapes import (
     CORE_RADIUS,
     FOUR_WELLS_END,
@@ -184,6 +184,40 @@ def test_without_cores_core_states_are_the_states():
     data = wells()
     partition = nearest(WELLS, dimensions=XY)
     np.testing.assert_array_equal(core_states(partition, data)[0].states, partition.assign(data).states)
+
+
+# slow sets
+
+
+def test_pcca_cores_lie_in_the_wells():
+    """Four sets of fine cells: each well is the core of one, its hill between them."""
+    data = [wells(seed, 20_000) for seed in range(4)]
+    fine = bins(data, 12, low=-FOUR_WELLS_END, high=FOUR_WELLS_END)
+    partition = pcca_cores(fine, data, lag_frames=10, n_sets=4, at_least=0.9)
+    assert partition.n_states == 4 and partition.has_cores and partition.made["by"] == "PCCA+"
+    centres = Coordinates(values=WELLS, dt_fs=100.0, names=XY)
+    assert sorted(partition.visited(centres)) == [0, 1, 2, 3]
+    assert partition.visited(Coordinates(values=np.zeros((1, 2)), dt_fs=100.0, names=XY)) == [-1]
+    shares = np.bincount(np.concatenate([partition.assign(one).states for one in data]))
+    assert (np.diff(shares) <= 0).all(), "largest first"
+
+
+def test_pcca_cores_cross_less_often_than_their_hard_sets():
+    data = [wells(seed, 20_000) for seed in range(4)]
+    partition = pcca_cores(kmeans(data, 60), data, lag_frames=10, n_sets=4)
+    count = lambda several: sum(np.count_nonzero(np.diff(one.states)) for one in several)  # noqa: E731
+    assert 4 < count(core_states(partition, data)) < 0.75 * count([partition.assign(one) for one in data])
+
+
+def test_states_the_model_does_not_know_go_with_the_nearest(tmp_path):
+    line = np.repeat([0.0, 1.0, 5.0, 6.0, 5.0, 6.0, 1.0, 0.0, 1.0, 0.0, 5.0, 6.0, 1.0, 0.0, 9.0], 3)[:, None]
+    data = Coordinates(values=line, dt_fs=1.0, names=("x",))
+    fine = nearest(np.array([[0.0], [1.0], [5.0], [6.0], [9.0]]), dimensions=("x",))  # 9 is entered and never left
+    partition = pcca_cores(fine, data, lag_frames=1, n_sets=2, at_least=0.6)
+    states = partition.assign(data).states
+    assert states[-1] == states[6] != states[0] and partition.visited(data)[-1] == -1
+    again = Partition.load(partition.save(tmp_path / "sets.json"))
+    np.testing.assert_array_equal(again.visited(data), partition.visited(data))
 
 
 # refused
