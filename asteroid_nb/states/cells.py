@@ -49,6 +49,11 @@ class Partition:
         fill = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731  (the class is frozen)
         fill("state_of", np.asarray(self.state_of, dtype=np.int64))
         fill("core_of", self.state_of if self.core_of is None else np.asarray(self.core_of, dtype=np.int64))
+        if not len(self.state_of) == len(self.core_of) == self.regions.n_regions:
+            raise InvalidSettings(
+                f"Found states of {len(self.state_of)} and cores of {len(self.core_of)} regions; there are "
+                f"{self.regions.n_regions}. Give one of each per region."
+            )
         n_states = int(self.state_of.max()) + 1
         fill("labels", tuple(self.labels) or tuple(str(state) for state in range(n_states)))
         fill("dimensions", tuple(self.dimensions))

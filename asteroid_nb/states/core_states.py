@@ -50,7 +50,7 @@ def pcca_cores(
     known = likeliest >= 0
     closest = Points(centres=partition.middles[known], periodic=partition.periodic).nearest(partition.middles)
     core_of = np.where(partition.core_of >= 0, certain[partition.core_of], BETWEEN_CORES)
-    settings = {"lag_frames": lag_frames, "n_sets": n_sets, "at_least": at_least}
+    settings = {"lag_frames": int(lag_frames), "n_sets": int(n_sets), "at_least": float(at_least)}
     return replace(
         partition,
         state_of=likeliest[known][closest],

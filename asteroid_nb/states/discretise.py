@@ -55,13 +55,15 @@ def bins(
         _each(what, end if given is None else given, size)
         for what, given, end in (("low", low, ends[0]), ("high", high, ends[1]))
     )
-    counts = _each("n_bins", n_bins, size).astype(int)
-    cells = grid(low=from_, high=to, n_bins=counts, periodic=data.periodic)
+    counts = _each("n_bins", n_bins, size)
+    if (counts != np.rint(counts)).any():
+        raise InvalidSettings(f"n_bins was {n_bins!r}; bins are counted in whole numbers. Give those.")
+    cells = grid(low=from_, high=to, n_bins=counts.astype(int), periodic=data.periodic)
     state_of = np.arange(cells.n_regions)
     if not every_cell:
         met = np.unique(cells.nearest(data.values))
         state_of = Points(centres=cells.middles[met], periodic=data.periodic).nearest(cells.middles)
-    made = {"by": "bins", "n_bins": counts.tolist(), **data.record}
+    made = {"by": "bins", "n_bins": cells.n_bins.tolist(), **data.record}
     return Partition(regions=cells, dimensions=data.names, state_of=state_of, projection=data.projection, made=made)
 
 
@@ -108,7 +110,7 @@ def kmeans(
         dimensions=data.names,
         state_of=np.arange(regions.n_regions),
         projection=data.projection,
-        made={"by": "kmeans", "seed": seed, "n_frames": len(vectors), "converged": converged, **data.record},
+        made={"by": "kmeans", "seed": int(seed), "n_frames": len(vectors), "converged": converged, **data.record},
     )
 
 
@@ -123,12 +125,18 @@ def _kmeans_centres(vectors: np.ndarray, n_states: int, seed: int) -> tuple[np.n
 
 
 def nearest(
-    centres: Any, *, dimensions: Sequence[str], periodic: bool = False, labels: Sequence[str] = ()
+    centres: Any,
+    *,
+    dimensions: Sequence[str],
+    periodic: bool = False,
+    labels: Sequence[str] = (),
+    projection: str = "",
 ) -> Partition:
     """Return a partition into the frames nearest to each of some centres.
 
     Args:
         centres: [states, dimensions]; rad where ``periodic``, and angles are then parted the short way round.
+        projection: its fingerprint, where the dimensions are components of one.
 
     Raises:
         InvalidSettings: no centre, or not of these dimensions.
@@ -139,6 +147,7 @@ def nearest(
         dimensions=tuple(dimensions),
         state_of=np.arange(len(points)),
         labels=tuple(labels),
+        projection=projection,
         made={"by": "nearest"},
     )
 
@@ -152,6 +161,7 @@ def cores(
     core_of: Sequence[int] | None = None,
     periodic: bool = False,
     labels: Sequence[str] = (),
+    projection: str = "",
 ) -> Partition:
     """Return cores: balls of a radius, or boxes, around centres; frames elsewhere lie between them.
 
@@ -160,6 +170,7 @@ def cores(
         radius: of each ball, or of all.
         half_widths: [regions, dimensions] of each box, or [dimensions] of all; instead of a radius.
         core_of: [regions] the core each region belongs to, where several make one; every region a core if not given.
+        projection: its fingerprint, where the dimensions are components of one.
 
     Raises:
         InvalidSettings: both sizes or neither, sizes that are not positive, cores that overlap.
@@ -180,7 +191,14 @@ def cores(
         )
     _apart(regions, owner)
     made = {"by": "cores", "shape": type(regions).__name__.lower()}
-    return Partition(regions=regions, dimensions=tuple(dimensions), state_of=owner, labels=tuple(labels), made=made)
+    return Partition(
+        regions=regions,
+        dimensions=tuple(dimensions),
+        state_of=owner,
+        labels=tuple(labels),
+        projection=projection,
+        made=made,
+    )
 
 
 def _each(what: str, given: Any, size: int) -> Float[np.ndarray, " dimensions"]:

@@ -243,6 +243,10 @@ def test_no_data_constant_data_and_too_many_states():
 def test_settings_that_make_no_partition():
     with pytest.raises(InvalidSettings, match="cells are more than"):
         bins(torsions(), 2000)
+    with pytest.raises(InvalidSettings, match="whole numbers"):
+        bins(torsions(), 2.5)
+    with pytest.raises(InvalidSettings, match="states of 3 and cores of 3 regions; there are 4"):
+        Partition(regions=nearest(WELLS, dimensions=XY).regions, dimensions=XY, state_of=np.arange(3))
     with pytest.raises(InvalidSettings, match="one for each of 2 dimensions"):
         bins(torsions(), (3, 4, 5))
     with pytest.raises(InvalidSettings, match="must be finite numbers .*one column each for x, y"):

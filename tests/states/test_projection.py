@@ -9,7 +9,7 @@ from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, TrajectoryTooShort, UnreadableFile
 from asteroid_nb.states.cells import Partition
-from asteroid_nb.states.discretise import kmeans
+from asteroid_nb.states.discretise import cores, kmeans, nearest
 from asteroid_nb.states.projection import Projection, tica
 
 TIMES_FS = np.array([3000.0, 400.0, 60.0])
@@ -101,6 +101,11 @@ def test_a_partition_of_components_refuses_those_of_another_projection(tmp_path)
     assert partition.assign(first.apply(mixed(3))).n_states == 5
     with pytest.raises(ModelMismatch, match=f"from projection {second.fingerprint}.*Apply the same projection first"):
         partition.assign(second.apply(mixed(3)))
+    named = {"dimensions": ("TIC 1",), "projection": first.fingerprint}
+    for by_hand in (nearest([[-1.0], [1.0]], **named), cores([[-1.0], [1.0]], radius=0.5, **named)):
+        assert set(by_hand.visited(first.apply(mixed(3)))) <= {-1, 0, 1}
+        with pytest.raises(ModelMismatch, match="from projection none"):
+            by_hand.visited(Coordinates(values=np.zeros((5, 1)), dt_fs=10.0, names=("TIC 1",)))
 
 
 def test_what_has_no_slow_components():
