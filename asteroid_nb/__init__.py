@@ -29,7 +29,7 @@ _VERBS = {
     "rollout_quality": "rolling",
     "compare": "widgets.compare",
     "explore": "dashboard",
-    "explore_attention": "widgets.explore",
+    "explore_attention": "widgets.attention_door",
     "explore_delay": "widgets.delay",
     "explore_errors": "widgets.error_explorer",
     "explore_structure": "widgets.structure",
@@ -62,10 +62,10 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.views.horizon import error_over_horizon
     from asteroid_nb.views.per_atom import per_atom_bars
     from asteroid_nb.views.worst_windows import error_heatmap
+    from asteroid_nb.widgets.attention_door import explore_attention
     from asteroid_nb.widgets.compare import compare
     from asteroid_nb.widgets.delay import explore_delay
     from asteroid_nb.widgets.error_explorer import explore_errors
-    from asteroid_nb.widgets.explore import explore_attention
     from asteroid_nb.widgets.progress import TrainingView
     from asteroid_nb.widgets.structure import explore_structure
 

@@ -11,7 +11,8 @@ import json
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asteroid_nb.errors import CorruptModel, ModelMismatch
+from asteroid_nb.errors import AsteroidError, CorruptModel, ModelMismatch
 from asteroid_nb.files import replacing
 
-SETTINGS_FILE, WEIGHTS_FILE = "settings.json", "weights.safetensors"
+SETTINGS_FILE, WEIGHTS_FILE, CHECKPOINT_FILE = "settings.json", "weights.safetensors", "checkpoint.pt"
 
 #: What torch.load raises for files that are cut off, no checkpoint of ours, or would run code.
 FOREIGN = (pickle.UnpicklingError, zipfile.BadZipFile, struct.error, AssertionError, EOFError, OSError, RuntimeError)
@@ -108,6 +109,21 @@ def load_record(folder: str | Path, *, kind: str) -> dict[str, Any]:
             "Name the folder of another run, or read it with the asteroid-nb that wrote it."
         )
     return record
+
+
+@contextmanager
+def making_a_model(folder: str | Path) -> Iterator[None]:
+    """Call a record corrupt from which no model can be made, whatever the reason.
+
+    Raises:
+        CorruptModel: what is done within failed.
+    """
+    try:
+        yield
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AsteroidError) as error:
+        raise CorruptModel(
+            f"{folder} holds settings that make no model ({error!r}). Copy the folder again or train again."
+        ) from error
 
 
 def load_weights(folder: str | Path, model: torch.nn.Module) -> None:

@@ -17,7 +17,8 @@ from asteroid_nb.widgets.attention import AttentionExplorer
 from asteroid_nb.widgets.compare import Comparison
 from asteroid_nb.widgets.delay import DelayExplorer
 from asteroid_nb.widgets.error_explorer import ErrorExplorer
-from asteroid_nb.widgets.parts import FAINT, ErrorLine, close_tree, escaped, hear_while_busy, replace_former
+from asteroid_nb.widgets.panel import Panel
+from asteroid_nb.widgets.parts import FAINT, ErrorLine, escaped, hear_while_busy, replace_former
 from asteroid_nb.widgets.plot import Plot
 from asteroid_nb.widgets.structure import StructureExplorer
 
@@ -44,7 +45,7 @@ def explore(run: Run, *, errors: ErrorTable | None = None, height_px: int = 360)
     return dashboard
 
 
-class Dashboard(VBox):
+class Dashboard(Panel):
     """What `explore` returns. ``comparison``, ``panels["errors"]`` and its like are the explorers; ``window`` the row.
 
     Args:
@@ -83,7 +84,6 @@ class Dashboard(VBox):
             half.add_class(side)
         grid = Box(halves, layout=Layout(display="grid", grid_template_columns=columns, grid_gap="10px", width="100%"))
         super().__init__([HTML(_headline(exhibit)), grid, self.errors], layout=Layout(width="100%"))
-        self.add_class("anb-panel")
 
     def load(self, window: int) -> None:
         """Show another window, a row of the table, in all panels; those not in sight follow when they are opened."""
@@ -97,11 +97,8 @@ class Dashboard(VBox):
 
     def close(self) -> None:
         """Free all panels, here and in the browser."""
-        for panel in self.panels.values():
+        for panel in (*self.panels.values(), self.comparison):
             panel.close()
-        self.comparison.close()
-        for part in (*self.children, self.layout):
-            close_tree(part)
         super().close()
 
     def _made(self, truth: Any, forecast: Any) -> dict[str, Any]:

@@ -121,9 +121,11 @@ def _not_below(table: ErrorTable, name: str, others: Sequence[str]) -> str:
 def write_figures(trained: Run, table: ErrorTable, folder: Path) -> None:
     """Write every figure as one HTML file that opens without a network."""
     from asteroid_nb.views.attention import attention_map
-    from asteroid_nb.views.horizon import error_heatmap, error_over_horizon, per_atom_bars
+    from asteroid_nb.views.horizon import error_over_horizon
+    from asteroid_nb.views.per_atom import per_atom_bars
     from asteroid_nb.views.training import loss_curve
-    from asteroid_nb.widgets.explore import attention_labels
+    from asteroid_nb.views.worst_windows import error_heatmap
+    from asteroid_nb.widgets.attention_records import attention_labels
 
     test = trained.split.test  # type: ignore[union-attr]
     looked = attention(trained, test[:1])

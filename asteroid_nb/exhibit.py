@@ -53,7 +53,6 @@ class Exhibit:
                 f"The errors are those of {', '.join(self.table.names)}; needed are those of {self.run.name!r} too. "
                 "Measure them with anb.evaluate([run, *rivals], run.split.test)."
             )
-        span = self.run.settings.history + self.run.settings.horizon
         walkers, starts = self.table.walkers, self.table.starts
         shape = self.run.shape_for(self.trajectories[0])
         ends = starts + shape.span_frames
@@ -61,7 +60,7 @@ class Exhibit:
         if len(self.table.lead_times_fs) != self.run.settings.horizon or not all(held):
             raise ModelMismatch(
                 f"The errors cover {len(self.table.lead_times_fs)} lead times on {walkers.max() + 1} trajectories; the "
-                f"run predicts {span - self.run.settings.history} frames and {len(self.trajectories)} trajectories "
+                f"run predicts {self.run.settings.horizon} frames and {len(self.trajectories)} trajectories "
                 "were given. Measure the errors again on these."
             )
         if self.table.atom_labels != self.trajectories[0].labels:

@@ -14,7 +14,7 @@ from asteroid_nb.forecast.rollout import rollout
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.metrics.conservation import temperature_per_element_K
 from asteroid_nb.metrics.spectra import finite_difference_velocities
-from asteroid_nb.metrics.structure import bond_lengths, distance_mae, stability_fs
+from asteroid_nb.metrics.structure import BREAK_ANG, bond_lengths, distance_mae, stability_fs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class RolloutQuality:
 
     Args:
         length_fs: how long they were chained.
-        stable_fs: [starts] when the first bond was 0.5 Å off its mean, infinite if none was.
+        stable_fs: [starts] when the first bond was `BREAK_ANG` off its mean, infinite if none was.
         distance_mae: of all interatomic distances against the truth, while whole; 0 is the same, 2 nothing in common.
         temperatures_K: of each element in the forecast and in the reference, while whole.
     """
@@ -36,7 +36,7 @@ class RolloutQuality:
     def __str__(self) -> str:
         whole = int(np.isinf(self.stable_fs).sum())
         said = f"Chained for {self.length_fs:g} fs from {len(self.stable_fs)} starts: {whole} stay whole"
-        said += " (no bond 0.5 Å off)"
+        said += f" (no bond {BREAK_ANG:g} Å off)"
         if np.isfinite(middle := np.median(self.stable_fs)):
             said += f", the median breaks after {middle:.0f} fs"
         warm = ", ".join(f"{name} {own:.0f} K ({true:.0f})" for name, (own, true) in self.temperatures_K.items())

@@ -12,18 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asteroid_nb.checkpoints import load_record, load_weights, save_model, weights_bytes
+from asteroid_nb.checkpoints import load_record, load_weights, making_a_model, save_model, weights_bytes
 from asteroid_nb.data.splits import Split
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Molecule, Window, Windows, WindowShape
-from asteroid_nb.errors import AsteroidError, CorruptModel, InvalidSettings, ModelMismatch
+from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch
 from asteroid_nb.forecast.environment import MOST_NEIGHBOURS
 from asteroid_nb.forecast.fitted import Stretch, stretches
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.forecast.transformer import STITransformer
 
 KIND = "sti-transformer"
-CHECKPOINT_FILE = "checkpoint.pt"
 
 #: No setting of a model, and no molecule, is larger: what a forged folder may not ask for.
 LARGEST = 10_000
@@ -145,7 +144,7 @@ class Run:
             CorruptModel: something in it is missing, damaged or contradicts the rest.
         """
         record = load_record(folder, kind=KIND)
-        try:
+        with making_a_model(folder):
             settings, molecule = _settings(record), _molecule(record)
             _must_be_affordable(settings, molecule, weights_bytes(folder))
             model = STITransformer(settings, molecule)
@@ -158,10 +157,6 @@ class Run:
                 stride_frames=int(record["stride_frames"]),
                 fitted=[Stretch(str(start), int(first), int(last)) for start, first, last in record["fitted"]],
             )
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AsteroidError) as error:
-            raise CorruptModel(
-                f"{folder} holds settings that make no model ({error!r}). Copy the folder again or train again."
-            ) from error
         load_weights(folder, model)
         _must_point_at_atoms(model, folder)
         return run

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.splits import split
 from asteroid_nb.data.symmetry import Symmetries, reversed_in_time
 from asteroid_nb.data.trajectory import Trajectory
@@ -19,7 +20,7 @@ from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
-from asteroid_nb.forecast.run import CHECKPOINT_FILE, Run
+from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
 from asteroid_nb.forecast.transformer import Prediction, STITransformer
 from asteroid_nb.progress import Bar, Observer

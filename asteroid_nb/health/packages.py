@@ -29,6 +29,7 @@ OLDEST = {
     "lightning": "2.5",
     "mdtraj": "1.11",
     "ase": "3.24",
+    "deeptime": "0.4.4",
     "scipy": "1.13",
     "pooch": "1.8",
     "safetensors": "0.5",

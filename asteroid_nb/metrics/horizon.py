@@ -134,16 +134,6 @@ class ErrorTable:
             walkers=stack(lambda t: t.walkers),
         )
 
-    def rows(self, windows: Sequence[int] | np.ndarray) -> "ErrorTable":
-        """Return the table of some windows alone."""
-        return dataclasses.replace(
-            self,
-            squared={name: errors[windows] for name, errors in self.squared.items()},
-            absolute={name: errors[windows] for name, errors in self.absolute.items()},
-            starts=self.starts[windows],
-            walkers=self.walkers[windows],
-        )
-
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.squared)

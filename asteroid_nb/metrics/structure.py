@@ -4,6 +4,9 @@ import numpy as np
 
 from asteroid_nb.shapes import Bool, Float, Int
 
+#: A bond so far off its mean length is broken, Å; Fu et al. (2022), arXiv:2210.07237.
+BREAK_ANG = 0.5
+
 #: Distances held at a time by the histogram, so that a long rollout of a large molecule fits in memory.
 CHUNK_DISTANCES = 2**22
 
@@ -21,7 +24,7 @@ def broken_bonds(
     bonds: Int[np.ndarray, "bonds 2"],
     reference_lengths: Float[np.ndarray, " bonds"],
     *,
-    tolerance_ang: float = 0.5,
+    tolerance_ang: float = BREAK_ANG,
 ) -> Bool[np.ndarray, "frames bonds"]:
     """Return where a bond is further from its mean length than the tolerance; a frame that is not finite is broken."""
     return ~(np.abs(bond_lengths(positions, bonds) - reference_lengths) <= tolerance_ang)
@@ -33,7 +36,7 @@ def stability_fs(
     reference_lengths: Float[np.ndarray, " bonds"],
     dt_fs: float,
     *,
-    tolerance_ang: float = 0.5,
+    tolerance_ang: float = BREAK_ANG,
 ) -> float:
     """Return the time of the first frame in which any bond is broken, infinite if none is.
 
@@ -85,10 +88,13 @@ def distance_mae(
     Reference:
         Fu et al. (2022), arXiv:2210.07237.
     """
-    own, theirs = (
-        distance_histogram(each, longest_ang=longest_ang, n_bins=n_bins)[1] for each in (positions, reference)
-    )
-    return float(np.abs(own - theirs).sum() * longest_ang / n_bins)
+    own, theirs = (distance_histogram(each, longest_ang=longest_ang, n_bins=n_bins) for each in (positions, reference))
+    return area_between(own, theirs)
+
+
+def area_between(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> float:
+    """Return the area between two histograms over the same bins, each bin centres and density."""
+    return float(np.abs(one[1] - other[1]).sum() * (one[0][1] - one[0][0]))
 
 
 def torsion_density(

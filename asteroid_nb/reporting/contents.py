@@ -21,7 +21,6 @@ from asteroid_nb.views.horizon import error_over_horizon
 from asteroid_nb.views.molecule import description, quantised
 from asteroid_nb.views.per_atom import per_atom_bars
 from asteroid_nb.views.scene import STAGE
-from asteroid_nb.views.style import alt_text
 from asteroid_nb.views.training import loss_curve
 from asteroid_nb.views.worst_windows import error_heatmap, window_in_words
 from asteroid_nb.widgets.attention_records import Recorded, record
@@ -82,15 +81,8 @@ def contents(
     """Return what ``page.js`` draws."""
     times, first = exhibit.times_fs, pairs[0][0]
     scene = description(
-        first,
-        bonds_of(first),
-        names=["reference", "forecast"],
-        style="auto",
-        coloured=[False, True],
-        error_max_ang=error_max_ang,
-        stage=STAGE,
+        first, bonds_of(first), names=[""], style="auto", coloured=[True], error_max_ang=error_max_ang, stage=STAGE
     )
-    scene["layers"] = [_alone(first, by_error) for by_error in (False, True)]
     return {
         "times_fs": times.tolist(),
         "present": exhibit.history - 1,
@@ -111,20 +103,13 @@ def contents(
     }
 
 
-def _alone(molecule: Trajectory, by_error: bool) -> dict[str, Any]:
-    one = description(molecule, bonds_of(molecule), names=[""], style="auto", coloured=[by_error], error_max_ang=1.0)
-    return one["layers"][0]
-
-
 def _window(exhibit: Exhibit, row: int, rank: int, truth: Trajectory, centre: np.ndarray) -> dict[str, Any]:
     table = exhibit.table
     error = float(table.per_window(exhibit.name)[row].mean())
     last = len(table.lead_times_fs) - 1
     return {
         "index": row,
-        "label": f"{rank + 1}. worst kept: window {row}, {error:.3f} Å"
-        if rank
-        else f"worst: window {row}, {error:.3f} Å",
+        "label": f"{rank + 1 if rank else 'worst'}: window {row}, mean RMSE {error:.3f} Å",
         "told": window_in_words(table, exhibit.name, row, last, rival=exhibit.best_rival),
         "matrix": orientation(truth.positions),
         "centre": centre.tolist(),
@@ -154,19 +139,12 @@ def _errors_panel(exhibit: Exhibit) -> dict[str, Any]:
 def _windows_panel(exhibit: Exhibit, kept: np.ndarray) -> dict[str, Any]:
     """Return the map of the windows that can be played, so that every cell answers a click."""
     n_windows = exhibit.table.n_windows
-    figure = error_heatmap(exhibit.table.rows(kept), exhibit.name)
-    trace: Any = figure.data[0]
-    cells = np.array(trace.customdata, dtype=int)
-    cells[..., 0] = kept[cells[..., 0]]  # which the table of the kept windows counts from 0
-    trace.customdata = cells
-    alt = alt_text(figure).replace("is number 0 ", f"is number {kept[0]} ")
-    figure.layout.meta = {**figure.layout.meta, "alt": alt}
     some = f" Kept are {len(kept)} of {n_windows} windows, the worst tenth and others spread over all errors."
     return {
         "kind": "heatmap",
         "title": "Windows",
         "time": True,
-        "figure": as_json(figure),
+        "figure": as_json(error_heatmap(exhibit.table, exhibit.name, some=kept)),
         "note": "Click a cell to load its window." + (some if len(kept) < n_windows else ""),
     }
 

@@ -95,7 +95,6 @@ function plot(into, hub, figure, { time = false, atoms = 0, along = "" } = {}) {
     atom_axis: along,
     n_atoms: atoms,
     clicked: {},
-    cells: [],
   });
   link(hub, model, ["frame", "atom"]);
   Plotting.render({ model, el: into }).catch(complain);
@@ -132,8 +131,7 @@ async function pane(into, title, role, NGL, page, values) {
   const outer = tag("div", "anb-pane-box");
   outer.append(heading, box);
   into.append(outer);
-  const scene = { ...page.scene, names: [""], layers: [values.layer] };
-  const model = new Model({ anb_scene: scene, anb_links: [], ...values });
+  const model = new Model({ anb_scene: page.scene, anb_links: [], ...values });
   const stage = new NGL.Stage(box, { tooltip: true });
   const paper = getComputedStyle(document.body).getPropertyValue("--jp-layout-color0").trim();
   stage.setParameters({ ...page.scene.stage, backgroundColor: paper });
@@ -161,11 +159,10 @@ async function molecules(page, hub, windows) {
   const values = (which) => ({
     frame: hub.get("frame"),
     atom: -1,
-    colour: hub.get("colour"),
+    colour: "element",
     anb_orientation: page.windows[first].matrix,
     anb_positions: view(windows.positions(first, which)),
     anb_errors: which ? view(windows.error(first)) : null,
-    layer: page.scene.layers[which],
   });
   const panes = [];
   for (const which of [0, 1]) {
@@ -173,10 +170,10 @@ async function molecules(page, hub, windows) {
   }
   joinCameras(panes);
   panes.forEach(({ model, name }, which) => {
-    link(hub, model, ["frame", "atom", "colour"]);
+    link(hub, model, ["frame", "atom", ...(which ? ["colour"] : [])]); // the reference has no error to colour
     hub.on("change:window", () => {
       const window = hub.get("window");
-      if (which) model.values.anb_errors = view(windows.error(window));
+      if (which) model.values.anb_errors = view(windows.error(window)); // drawn with the positions, once
       model.set("anb_positions", view(windows.positions(window, which)));
       model.set("anb_orientation", page.windows[window].matrix);
       name.textContent = page.windows[window].names[which];

@@ -23,6 +23,9 @@ WELL_WIDTH, BETA = 0.8, 7.0
 #: Radius of a well's core.
 CORE_RADIUS = 0.6
 
+#: The chains know no unit of time. Where fs are asked for, one unit of theirs is called 1 ps.
+FS_PER_UNIT = 1000.0
+
 #: Spacing of deeptime's frames of the Prinz potential: 500 steps of 1e-5.
 PRINZ_INTERVAL = 0.005
 

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from asteroid_nb.checkpoints import load_record, load_weights, save_model, weights_bytes
+from asteroid_nb.checkpoints import load_record, load_weights, making_a_model, save_model, weights_bytes
 from asteroid_nb.data.checks import spacing_fs
-from asteroid_nb.errors import AsteroidError, CorruptModel, InvalidSettings
+from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.states.language import LanguageModel, build, n_parameters
 from asteroid_nb.states.sampling import StateModel
 from asteroid_nb.states.settings import LanguageSettings, LSTMSettings, TransformerSettings
 
 KIND = "state-language-model"
-CHECKPOINT_FILE = "checkpoint.pt"
 SETTINGS: dict[str, type] = {"LSTM": LSTMSettings, "Transformer": TransformerSettings}
 
 
@@ -78,12 +77,8 @@ class LanguageRun(StateModel):
             CorruptModel: something in it is missing, damaged or contradicts the rest.
         """
         record = load_record(folder, kind=KIND)
-        try:
+        with making_a_model(folder):
             run = cls(_model(record, weights_bytes(folder)), folder=Path(folder), **_description(record))
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AsteroidError) as error:
-            raise CorruptModel(
-                f"{folder} holds settings that make no model ({error!r}). Copy the folder again or train again."
-            ) from error
         load_weights(folder, run.model)
         return run
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.progress import Bar, Observer
 from asteroid_nb.states.language import LanguageModel, build
-from asteroid_nb.states.run import CHECKPOINT_FILE, LanguageRun
+from asteroid_nb.states.run import LanguageRun
 from asteroid_nb.states.sampling import mean_cross_entropy
 from asteroid_nb.states.settings import LANGUAGE_FIT, LanguageSettings, LSTMSettings
 from asteroid_nb.states.windows import StateWindows, must_agree

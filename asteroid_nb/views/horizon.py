@@ -9,16 +9,12 @@ import numpy as np
 
 from asteroid_nb.metrics.horizon import ErrorTable, Measure
 from asteroid_nb.views.error_axes import AXIS, LEAD, LEGEND_BELOW, PANEL_HEIGHT_PX, title_at_the_top
-from asteroid_nb.views.per_atom import per_atom_bars
 from asteroid_nb.views.style import TEXT, Look, finish, look, number, plain, scale_buttons, translucent
-from asteroid_nb.views.worst_windows import error_heatmap
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from asteroid_nb.metrics.resampling import Interval
-
-__all__ = ["error_heatmap", "error_over_horizon", "per_atom_bars"]
 
 #: Below the plot, in columns as wide as the longest name: with names of any length each would need its own row.
 LONGEST_IN_LEGEND = 26

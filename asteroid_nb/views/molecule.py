@@ -11,7 +11,7 @@ import numpy as np
 
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory
-from asteroid_nb.metrics.structure import bond_lengths
+from asteroid_nb.metrics.structure import BREAK_ANG, bond_lengths
 
 Style = Literal["auto", "ball+stick", "licorice", "line", "spacefill"]
 
@@ -20,9 +20,6 @@ ERROR_COLOURS = ("#d5d9e0", "#eaa52a", "#d9541a", "#8f1445")
 
 #: Of carbon, by layer: grey, then what tells forecasts apart that lie over one another.
 LAYER_COLOURS = ("#7d8794", "#0072B2", "#E69F00", "#009E73")
-
-#: A bond so far off its mean length is broken, Å; as in `asteroid_nb.metrics.structure.broken_bonds`.
-BREAK_ANG = 0.5
 
 #: Positions one pane may hold in the browser; longer trajectories are thinned by `compare`.
 MOST_BYTES = 4 * 2**20

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asteroid_nb.metrics.spectra import peaks_per_cm
+from asteroid_nb.metrics.structure import area_between
 from asteroid_nb.views import densities
 from asteroid_nb.views.densities import Curve
 from asteroid_nb.views.style import TEXT, finish, look, number, plain
@@ -47,7 +48,7 @@ def bond_lengths(
 def distance_histogram(curves: Mapping[str, Curve], *, subtitle: str = "") -> Figure:
     """Draw h(r) as `metrics.structure.distance_histogram` gives it, the reference first."""
     reference = next(iter(curves))
-    off = {name: np.abs(h - curves[reference][1]).sum() * (r[1] - r[0]) for name, (r, h) in curves.items()}
+    off = {name: area_between(curve, curves[reference]) for name, curve in curves.items()}
     facts = ", ".join(f"{name} {number(value)}" for name, value in off.items() if name != reference)
     alt = f"Distribution of all interatomic distances, h(r). Area between {reference} and {facts or 'nothing'}."
     fig = _overlay(curves, "All interatomic distances", "distance r (Å)", "h(r) (1/Å)", alt, " Å", subtitle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -46,6 +47,7 @@ def error_heatmap(
     measure: Measure = "rmse",
     order: Order = "start",
     window: int | None = None,
+    some: Sequence[int] | np.ndarray | None = None,
     compact: bool = False,
 ) -> Figure:
     """Draw the error of each window at each lead time; each cell carries its window's index, walker and start.
@@ -56,11 +58,14 @@ def error_heatmap(
         measure: RMSE and MAE per coordinate, or ADE.
         order: of the rows, see `windows_in_order`.
         window: outline its row.
+        some: draw these windows alone.
         compact: lower, for panels.
     """
     from plotly.graph_objects import Figure
 
     rows = windows_in_order(table, name, measure, order)
+    if some is not None:
+        rows = rows[np.isin(rows, some)]
     values = table.per_window(name, measure)[rows].astype(np.float32)
     facts = _small(np.stack([rows, table.walkers[rows], table.starts[rows]], axis=1))
     fig = Figure()
@@ -82,7 +87,7 @@ def error_heatmap(
     )
     if window is not None:
         _outline(fig, int(np.flatnonzero(rows == window)[0]))
-    alt = _describe(table, name, measure)
+    alt = _describe(table, name, measure, rows)
     height = PANEL_HEIGHT_PX if compact else 520
     fig.update_xaxes(title_standoff=8)
     place = {"height": height, **title_at_the_top(height), "margin": {"t": 72, "b": 50}}
@@ -117,12 +122,12 @@ def _outline(fig: Figure, row: int) -> None:
     fig.add_annotation(x=1, xref="x domain", y=row, **pointer)
 
 
-def _describe(table: ErrorTable, name: str, measure: Measure) -> str:
-    worst = int(windows_in_order(table, name, measure, "worst")[0])
+def _describe(table: ErrorTable, name: str, measure: Measure, rows: np.ndarray) -> str:
     averages = table.per_window(name, measure).mean(axis=1)
+    worst = int(rows[np.nan_to_num(averages[rows], nan=np.inf).argmax()])
     return (
-        f"Heat map of {AXIS[measure]} of {name} in {table.n_windows} windows up to {table.lead_times_fs[-1]:g} fs. "
-        f"Averaged over the horizon the median is {number(float(np.median(averages)), 'Å')}; the worst window is "
+        f"Heat map of {AXIS[measure]} of {name} in {len(rows)} windows up to {table.lead_times_fs[-1]:g} fs. "
+        f"Averaged over the horizon the median is {number(float(np.median(averages[rows])), 'Å')}; the worst window is "
         f"number {worst} (walker {table.walkers[worst]}, from frame {table.starts[worst]}) with "
         f"{number(float(averages[worst]), 'Å')}."
     )

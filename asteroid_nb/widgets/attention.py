@@ -19,7 +19,8 @@ from asteroid_nb.widgets.attention_views import Shown
 from asteroid_nb.widgets.compare import Comparison
 from asteroid_nb.widgets.latest import Latest
 from asteroid_nb.widgets.links import link_in_browser
-from asteroid_nb.widgets.parts import FAINT, ErrorLine, close_tree, escaped, hear_while_busy, replace_former
+from asteroid_nb.widgets.panel import Panel
+from asteroid_nb.widgets.parts import FAINT, ErrorLine, escaped, hear_while_busy, replace_former
 from asteroid_nb.widgets.plot import Plot
 
 #: Two panels side by side, one below the other where there is no room.
@@ -60,7 +61,7 @@ def attention_explorer(
     return explorer
 
 
-class AttentionExplorer(VBox):
+class AttentionExplorer(Panel):
     """What `attention_explorer` returns; ``controls`` holds ``kind``, ``layer``, ``head``, ``query`` and ``time``.
 
     ``atom`` is the query, −1 for none, ``frame`` that of the 3D pane; the browser links both to map and pane. Set
@@ -81,14 +82,14 @@ class AttentionExplorer(VBox):
     _following = False
 
     def __init__(self, recorded: Recorded | None, *, comparison: Comparison | None = None):
-        self.comparison, self._own, self._links = comparison, comparison is None, []
+        self.comparison, self._own = comparison, comparison is None
         self.errors, self.notice, self.words, self.about = ErrorLine(), HTML(), HTML(), HTML(ABOUT)
         self.panels = Box(layout=Layout(flex_flow="row wrap", width="100%", grid_gap="8px 16px"))
         empty = attention_map(np.zeros((1, 1)), ["-"], ["-"])
         self.heat, self.per_head, self.far = (Plot(empty) for _ in range(3))
         self.body = VBox(layout=Layout(width="100%"))
         super().__init__([self.notice, self.body, self.errors], layout=Layout(width="100%"))
-        self.add_class("anb-panel")
+        self._aside = [*self.plots, self.words, self.panels, self.about]
         hear_while_busy(self)
         for plot, react in zip(self.plots, (self._clicked_map, self._clicked_head, self._clicked_pair), strict=True):
             plot.layout.flex, plot.layout.min_width = HALF, LEAST_WIDTH
@@ -117,7 +118,7 @@ class AttentionExplorer(VBox):
         return Shown(self._chooser).weights
 
     def show(self, run: Run, trajectory: Trajectory, start: int = 0, *, n_windows: int = 1) -> None:
-        """Show another window, or the mean over several; see `asteroid_nb.widgets.explore.explore_attention`."""
+        """Show another window, or the mean over several; see `asteroid_nb.widgets.attention_door.explore_attention`."""
         self.load(record(run, trajectory, start=start, n_windows=n_windows))
 
     def load(self, recorded: Recorded) -> None:
@@ -150,12 +151,8 @@ class AttentionExplorer(VBox):
         """Free the plots and its own pane, and leave a linked panel as it was."""
         self._follow.close()
         self.draws = False
-        for link in self._links:
-            link.close()
         if self._own and self.comparison is not None:
             self.comparison.close()
-        for part in (*self.plots, self.words, self.panels, self.about, *self.children, self.layout):
-            close_tree(part)
         super().close()
 
     @property
@@ -186,8 +183,7 @@ class AttentionExplorer(VBox):
 
     def _link(self) -> None:
         """Let the browser keep map, pane and explorer together; the player of the pane is the hub."""
-        for link in self._links:
-            link.close()
+        self._free_links()
         if self.comparison is None:
             self._links = link_in_browser(self, self.heat, names=("atom",))
             return

@@ -17,7 +17,8 @@ from asteroid_nb.views.molecule import LAYER_COLOURS, MOST_BYTES, Style
 from asteroid_nb.views.scene import Scene, scene
 from asteroid_nb.widgets.aligning import Superposing, comparable, pane_names
 from asteroid_nb.widgets.links import link_in_browser
-from asteroid_nb.widgets.parts import FAINT, close_tree, escaped, in_words, replace_former
+from asteroid_nb.widgets.panel import Panel
+from asteroid_nb.widgets.parts import FAINT, escaped, in_words, replace_former
 from asteroid_nb.widgets.player import Player
 from asteroid_nb.widgets.telling import told
 
@@ -80,10 +81,8 @@ def compare(
     return panel
 
 
-class Comparison(VBox):
+class Comparison(Panel):
     """The panel `compare` returns. ``frame`` is the index into ``times_fs``; ``views`` are the panes' viewers."""
-
-    _links: Sequence[Any] = ()
 
     def __init__(
         self,
@@ -120,7 +119,6 @@ class Comparison(VBox):
         rows += [HTML(colour_bar(highest))] if len(shown) > 1 else []
         rows += [HTML(_note(panes[0], self._kept))] if self._kept.step > 1 else []
         super().__init__([*rows, self.words], layout=Layout(width=width))
-        self.add_class("anb-panel")
 
     @property
     def frame(self) -> int:
@@ -171,14 +169,6 @@ class Comparison(VBox):
         for title, text in zip(self._titles, _titles(self.names, overlay=self.overlay), strict=True):
             title.value = text
         self.words.value = in_words(told(shown, self.names, self.times_fs))
-
-    def close(self) -> None:
-        """Free the viewers and all else, here and in the browser."""
-        for link in self._links:
-            close_tree(link)
-        for child in (*self.children, self.layout):
-            close_tree(child)
-        super().close()
 
     def _viewers(
         self, shown: Sequence[Trajectory], errors: Sequence[Any], highest: float, look: Mapping[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ipywidgets import HTML, Dropdown, HBox, Layout, VBox
+from ipywidgets import HTML, Dropdown, HBox, Layout
 from traitlets import Int
 
 from asteroid_nb.data.trajectory import Trajectory
@@ -15,7 +15,8 @@ from asteroid_nb.forecast.rollout import DelayMatrices, delay_matrices
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.views.delay import agreement, delay_matrix
 from asteroid_nb.widgets.links import link_in_browser
-from asteroid_nb.widgets.parts import FAINT, ErrorLine, close_tree, escaped, hear_while_busy, replace_former
+from asteroid_nb.widgets.panel import Panel
+from asteroid_nb.widgets.parts import FAINT, ErrorLine, escaped, hear_while_busy, replace_former
 from asteroid_nb.widgets.player import Player
 from asteroid_nb.widgets.plot import Plot
 
@@ -42,7 +43,7 @@ def explore_delay(run: Run, trajectory: Trajectory, *, start: int = 0, compariso
     return explorer
 
 
-class DelayExplorer(VBox):
+class DelayExplorer(Panel):
     """What `explore_delay` returns. A click on a cell sets ``frame`` to the frame it stands for.
 
     Args:
@@ -63,7 +64,7 @@ class DelayExplorer(VBox):
         self.player = Player(times, present=matrices.history - 1, marked=True)
         controls = HBox([self.who, self.axis], layout=Layout(flex_flow="row wrap"))
         super().__init__([controls, self.plot, self.words, self.player, self.errors], frame=matrices.history - 1)
-        self.add_class("anb-panel")
+        self._aside = [self.player]
         self._links = [*link_in_browser(self, self.plot, names=["frame"]), *link_in_browser(self.player, self)]
         for control in (self.who, self.axis):
             hear_while_busy(control)
@@ -97,19 +98,6 @@ class DelayExplorer(VBox):
         self._links = [*link_in_browser(self, self.plot, names=["frame"]), *link_in_browser(comparison.player, self)]
         # The own player is taken away, yet not closed: the browser may be about to build it.
         self.children = tuple(child for child in self.children if child is not self.player)
-
-    def close(self) -> None:
-        """Free the figure and all else, here and in the browser."""
-        if self.comm is not None:  # else it was closed before, or refused what it was given
-            self._free_links()
-            for part in (*self.children, self.player, self.layout):
-                close_tree(part)
-        super().close()
-
-    def _free_links(self) -> None:
-        for link in self._links:
-            link.close()
-        self._links = []
 
     def _choose(self, change: dict[str, Any]) -> None:
         self.atom = change["new"]

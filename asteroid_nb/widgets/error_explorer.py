@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import traitlets
-from ipywidgets import HTML, HBox, Layout, VBox, jslink
+from ipywidgets import HTML, HBox, Layout, jslink
 from plotly.graph_objects import Figure
 from traitlets import Int, TraitError, validate
 
@@ -20,7 +20,8 @@ from asteroid_nb.widgets.compare import Comparison
 from asteroid_nb.widgets.error_controls import ErrorControls
 from asteroid_nb.widgets.latest import Latest
 from asteroid_nb.widgets.links import link_in_browser
-from asteroid_nb.widgets.parts import ErrorLine, close_tree, escaped, replace_former
+from asteroid_nb.widgets.panel import Panel
+from asteroid_nb.widgets.parts import ErrorLine, escaped, replace_former
 from asteroid_nb.widgets.plot import Plot
 
 #: The room that curves, map and bars need to stand beside one another: the curves have the longest legend.
@@ -58,7 +59,7 @@ def explore_errors(
     return explorer
 
 
-class ErrorExplorer(VBox):
+class ErrorExplorer(Panel):
     """What `explore_errors` returns; what can be chosen by hand is in ``controls``.
 
     ``frame`` is the index into ``times_fs``, ``window`` that of a window in the table, ``atom`` that of an atom (−1:
@@ -76,9 +77,6 @@ class ErrorExplorer(VBox):
     frame = Int()
     atom = Int(-1)
     window = Int()
-
-    #: What close() ends; there from the start, because a widget that could not be made is closed too.
-    _held: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -108,13 +106,12 @@ class ErrorExplorer(VBox):
         self._write_words()
         self._show_choice()
         self.moment = Latest(self.errors.guard(self._draw_moment))
-        self._held = (self.moment, *self._link())
+        self._links = (self.moment, *self._link())
         self._hear()
         for plot, least_px in zip(self.plots, LEAST_WIDTH_PX, strict=True):
             plot.layout.flex, plot.layout.min_width = f"1 1 {least_px}px", "0"
         row = HBox(self.plots, layout=Layout(flex_flow="row wrap", width="100%"))
         super().__init__([self.controls, self.words, row, self.errors], layout=Layout(width="100%"))
-        self.add_class("anb-panel")
 
     @property
     def forecaster(self) -> str:
@@ -139,20 +136,11 @@ class ErrorExplorer(VBox):
     def follow(self, comparison: Comparison) -> None:
         """Link frame and atom with a comparison's player in the browser, from the player's values on."""
         frame = link_in_browser(comparison.player, self.curves, names=("frame",))
-        self._held += (*frame, *link_in_browser(comparison.player, self.bars, names=("atom",)))
+        self._links = (*self._links, *frame, *link_in_browser(comparison.player, self.bars, names=("atom",)))
 
     def tell(self) -> None:
         """Call ``on_window`` with the chosen window, unless the last call was with it and succeeded."""
         self.errors.guard(self._tell)()
-
-    def close(self) -> None:
-        """Free the figures and all else, here and in the browser; a comparison that was followed stays."""
-        for held in self._held:
-            held.close()
-        for child in self.children:
-            close_tree(child)
-        self.layout.close()
-        super().close()
 
     @validate("frame")
     def _known_frame(self, proposal: dict[str, Any]) -> int:

@@ -19,7 +19,7 @@ const button = (icon, label, act) => {
   return made;
 };
 
-export function timeText(time, signed) {
+function timeText(time, signed) {
   const rounded = Number(time.toPrecision(6));
   const sign = rounded < 0 ? "−" : signed && rounded > 0 ? "+" : "";
   return `${sign}${Math.abs(rounded)} fs`;

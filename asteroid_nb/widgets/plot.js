@@ -2,7 +2,7 @@
 // JupyterLab and in an exported page; plotly itself is sent once per kernel, not with every figure.
 const LIBRARY = Symbol.for("asteroid_nb.plotly");
 
-export async function unpack(bytes) {
+async function unpack(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text();
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ipywidgets import HTML, Dropdown, HBox, Layout, VBox
+from ipywidgets import HTML, Dropdown, HBox, Layout
 from traitlets import Int
 
 from asteroid_nb.errors import AsteroidError
@@ -14,7 +14,8 @@ from asteroid_nb.views.structure import blank
 from asteroid_nb.widgets import structure_figures as figures
 from asteroid_nb.widgets.aligning import comparable, pane_names
 from asteroid_nb.widgets.links import link_in_browser
-from asteroid_nb.widgets.parts import FAINT, ErrorLine, close_tree, escaped, hear_while_busy, replace_former
+from asteroid_nb.widgets.panel import Panel
+from asteroid_nb.widgets.parts import FAINT, ErrorLine, escaped, hear_while_busy, replace_former
 from asteroid_nb.widgets.plot import Plot
 from asteroid_nb.widgets.structure_figures import Drawn
 from asteroid_nb.widgets.structure_sources import Sources
@@ -46,7 +47,7 @@ def explore_structure(
     return explorer
 
 
-class StructureExplorer(VBox):
+class StructureExplorer(Panel):
     """What `explore_structure` returns. Nothing is computed before it is chosen, nor twice."""
 
     frame = Int().tag(sync=True)
@@ -68,7 +69,6 @@ class StructureExplorer(VBox):
         self._given = {"names": names, "history": history, "dt_fs": dt_fs}
         self._sources = _sources([reference, *forecasts], **self._given)
         self._cache: dict[tuple[str, int], Drawn] = {}
-        self._links: list[Any] = []
         wide = {"layout": Layout(width="auto", min_width="150px"), "style": {"description_width": "initial"}}
         self.what = Dropdown(options=_kinds(self._sources), description="show", **wide)
         self.which = Dropdown(options=_members(self._sources, str(self.what.value)), description="of", **wide)
@@ -78,7 +78,6 @@ class StructureExplorer(VBox):
         self.words.value = _told(first.words)
         controls = HBox([self.what, self.which], layout=Layout(flex_flow="row wrap"))
         super().__init__([controls, self.plot, self.words, self.errors], frame=max(0, self._sources.first - 1))
-        self.add_class("anb-panel")
         self._links = link_in_browser(self, self.plot, names=["frame"])
         for control in (self.what, self.which):
             hear_while_busy(control)
@@ -114,19 +113,6 @@ class StructureExplorer(VBox):
             *link_in_browser(self, self.plot, names=["frame"]),
             *link_in_browser(comparison.player, self, names=["frame"]),
         ]
-
-    def close(self) -> None:
-        """Free the figure and all else, here and in the browser."""
-        if self.comm is not None:  # else it was closed before, or refused what it was given
-            self._free_links()
-            for part in (*self.children, self.layout):
-                close_tree(part)
-        super().close()
-
-    def _free_links(self) -> None:
-        for link in self._links:
-            link.close()
-        self._links = []
 
     def _changed_kind(self, _: object = None) -> None:
         if not self._fitting:

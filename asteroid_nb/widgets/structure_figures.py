@@ -16,7 +16,7 @@ from asteroid_nb.metrics.conservation import temperature_per_element_K
 from asteroid_nb.units import CM_PER_FS_LIGHT
 from asteroid_nb.views import over_time
 from asteroid_nb.views import structure as views
-from asteroid_nb.views.densities import Curve, turn_bins
+from asteroid_nb.views.densities import turn_bins
 from asteroid_nb.views.style import number
 from asteroid_nb.widgets.structure_sources import Sources
 
@@ -31,9 +31,6 @@ WORST_RESOLUTION_PER_CM = 600.0
 
 #: Longest stretch a spectrum is made of: what is longer is averaged.
 SEGMENT_FS = 2000.0
-
-#: How far off its mean length a bond counts as broken.
-BROKEN_ANG = 0.5
 
 #: How velocities were had: stored ones only where all trajectories have them.
 HOW = {True: "stored velocities", False: "velocities from differences, which damp the fastest motion"}
@@ -62,12 +59,12 @@ def all_bonds(sources: Sources) -> Drawn:
     for name in others:
         off = measures.bond_length_wasserstein(lengths[name], lengths[reference])
         worst = int(off.argmax())
-        broken = np.abs(lengths[name] - lengths[reference].mean(axis=0)) > BROKEN_ANG
+        broken = np.abs(lengths[name] - lengths[reference].mean(axis=0)) > measures.BREAK_ANG
         label = sources.label(sources.bonds[worst])
         facts.append(
             f"{name}: a bond's lengths are off by {number(off.mean(), 'Å')} on average, those of {label} by "
-            f"{number(off[worst], 'Å')}; a bond is broken ({BROKEN_ANG:g} Å off) in {broken.any(axis=1).mean():.0%} "
-            "of the frames."
+            f"{number(off[worst], 'Å')}; a bond is broken ({measures.BREAK_ANG:g} Å off) in "
+            f"{broken.any(axis=1).mean():.0%} of the frames."
         )
     return _drawn(sources, figure, *facts)
 
@@ -94,15 +91,10 @@ def all_distances(sources: Sources) -> Drawn:
     thinned = _every(every_frame, "frame") + _every(every_atom, "atom")
     figure = views.distance_histogram(curves, subtitle=f"{sources.span}, {n_pairs:,} pairs{thinned}")
     reference, *others = curves
-    off = [f"{name} {number(_area(curves[name], curves[reference]))}" for name in others]
+    off = [f"{name} {number(measures.area_between(curves[name], curves[reference]))}" for name in others]
     halves = _halves(found[reference], lambda one, other: measures.distance_mae(one, other, n_bins=n_bins))
     said = f"Distance MAE, 0 for the same distances and 2 for none in common: {', '.join(off)}." if off else ""
     return _drawn(sources, figure, said, halves)
-
-
-def _area(one: Curve, other: Curve) -> float:
-    """Return the distance MAE, as `asteroid_nb.metrics.structure.distance_mae` does, of curves that are there."""
-    return float(np.abs(one[1] - other[1]).sum() * (one[0][1] - one[0][0]))
 
 
 def _every(step: int, what: str) -> str:

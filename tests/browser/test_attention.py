@@ -15,7 +15,7 @@ import torch
 torch.set_num_threads(1)
 from contracts.small_models import small_model, walkers
 from asteroid_nb.forecast.run import Run
-from asteroid_nb.widgets.explore import explore_attention
+from asteroid_nb.widgets.attention_door import explore_attention
 run, molecule = Run(small_model(registers=2), 1.0), walkers()[0]
 """
 EXPLORER = "explorer = explore_attention(run, molecule, start=11)\nexplorer"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asteroid_nb.metrics.horizon import ErrorTable
-from asteroid_nb.views import horizon
+from asteroid_nb.views import horizon, per_atom, worst_windows
 from asteroid_nb.views.style import alt_text
 from asteroid_nb.views.worst_windows import window_in_words, windows_in_order
 
@@ -96,14 +96,14 @@ def test_the_mark_of_the_moment_is_not_the_mark_of_the_memory(table):
 
 def test_axes_stay_where_a_mark_in_the_history_would_stretch_them(table):
     assert horizon.error_over_horizon(table).layout.xaxis.range == (0, 1.02 * 16)
-    heat = horizon.error_heatmap(table, "copy").layout
+    heat = worst_windows.error_heatmap(table, "copy").layout
     assert heat.xaxis.range == (1, 17) and heat.yaxis.range == (29.5, -0.5)
-    assert horizon.per_atom_bars(table, "copy", 4.0).layout.xaxis.range == (-0.5, 3.5)
+    assert per_atom.per_atom_bars(table, "copy", 4.0).layout.xaxis.range == (-0.5, 3.5)
 
 
 @pytest.mark.parametrize("order", ["start", "worst"])
 def test_the_heat_map_leads_back_to_the_window(table, order):
-    (heat,) = horizon.error_heatmap(table, "copy", order=order).data
+    (heat,) = worst_windows.error_heatmap(table, "copy", order=order).data
     windows, walkers, starts = np.asarray(heat.customdata)[:, 3].T
     np.testing.assert_allclose(heat.z, table.per_window("copy")[windows], rtol=1e-6)
     np.testing.assert_array_equal([walkers, starts], [table.walkers[windows], table.starts[windows]])
@@ -114,7 +114,7 @@ def test_the_heat_map_leads_back_to_the_window(table, order):
 def test_the_worst_window_is_worst_on_average_and_what_is_no_number_is_worse(table):
     averages = table.per_window("copy").mean(axis=1)
     assert windows_in_order(table, "copy", order="worst").tolist() == np.argsort(-averages).tolist()
-    assert f"worst window is number {averages.argmax()} " in alt_text(horizon.error_heatmap(table, "copy"))
+    assert f"worst window is number {averages.argmax()} " in alt_text(worst_windows.error_heatmap(table, "copy"))
     table.squared["copy"][8, 2] = np.nan
     assert windows_in_order(table, "copy", order="worst")[0] == 8
     with pytest.raises(ValueError, match=r"'random'.*start, worst"):
@@ -122,26 +122,26 @@ def test_the_worst_window_is_worst_on_average_and_what_is_no_number_is_worse(tab
 
 
 def test_walkers_are_named_where_their_windows_begin(table):
-    axis = horizon.error_heatmap(table, "copy").layout.yaxis
+    axis = worst_windows.error_heatmap(table, "copy").layout.yaxis
     assert dict(zip(axis.tickvals, axis.ticktext, strict=True)) == {0: "walker 0", 10: "walker 1", 20: "walker 2"}
-    assert horizon.error_heatmap(table, "copy", order="worst").layout.yaxis.tickvals is None
+    assert worst_windows.error_heatmap(table, "copy", order="worst").layout.yaxis.tickvals is None
 
 
 @pytest.mark.parametrize("order", ["start", "worst"])
 def test_the_outlined_row_is_that_of_the_chosen_window(table, order):
-    figure = horizon.error_heatmap(table, "copy", order=order, window=17)
+    figure = worst_windows.error_heatmap(table, "copy", order=order, window=17)
     (outline,) = figure.layout.shapes
     row = int((outline.y0 + outline.y1) / 2)
     assert np.asarray(figure.data[0].customdata)[row, 0, 0] == 17 and outline.y1 - outline.y0 == 1
 
 
 def test_cells_travel_in_few_bytes():
-    assert np.asarray(horizon.error_heatmap(error_table(200), "copy").data[0].customdata).dtype.itemsize == 2
-    assert horizon.error_heatmap(error_table(200), "copy").data[0].z.dtype == np.float32
+    assert np.asarray(worst_windows.error_heatmap(error_table(200), "copy").data[0].customdata).dtype.itemsize == 2
+    assert worst_windows.error_heatmap(error_table(200), "copy").data[0].z.dtype == np.float32
 
 
 def test_bars_stand_at_the_nearest_lead_time(table):
-    bars, rival, window = horizon.per_atom_bars(table, "AR(9)", 8.9, rival="copy", window=5, measure="mae").data
+    bars, rival, window = per_atom.per_atom_bars(table, "AR(9)", 8.9, rival="copy", window=5, measure="mae").data
     np.testing.assert_allclose(bars.y, table.per_atom("AR(9)", "mae")[3])
     np.testing.assert_allclose(rival.y, table.per_atom("copy", "mae")[3])
     np.testing.assert_allclose(window.y, table.absolute["AR(9)"][5, 3] / 3, rtol=1e-6)
@@ -151,7 +151,7 @@ def test_bars_stand_at_the_nearest_lead_time(table):
 def test_of_many_atoms_the_worst_are_told_and_labels_do_not_overlap():
     errors = np.random.default_rng(0).normal(size=(5, 2, 900, 3))
     table = ErrorTable.of({"model": errors}, np.zeros_like(errors), dt_fs=1.0)
-    figure = horizon.per_atom_bars(table, "model", 2.0)
+    figure = per_atom.per_atom_bars(table, "model", 2.0)
     worst = table.per_atom("model")[1].argsort()[::-1][:12]
     told = re.findall(r"(atom \d+) ", alt_text(figure))
     assert told == [f"atom {atom}" for atom in worst] and "888 atoms with less" in alt_text(figure)

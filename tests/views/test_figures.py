@@ -11,7 +11,7 @@ from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.metrics import spectra
 from asteroid_nb.metrics import structure as measures
 from asteroid_nb.metrics.horizon import ErrorTable
-from asteroid_nb.views import attention, delay, horizon, structure, training
+from asteroid_nb.views import attention, delay, horizon, per_atom, structure, training, worst_windows
 from asteroid_nb.views.style import alt_text, look, plain
 
 HOSTILE = "<script>alert(1)</script>"
@@ -47,9 +47,9 @@ def all_figures():
     return {
         "error_over_horizon": horizon.error_over_horizon(table),
         "error_over_horizon_in_a_panel": horizon.error_over_horizon(table, window=3, log=True, compact=True),
-        "error_heatmap": horizon.error_heatmap(table, HOSTILE),
-        "error_heatmap_worst_first": horizon.error_heatmap(table, HOSTILE, order="worst", window=3, compact=True),
-        "per_atom_bars": horizon.per_atom_bars(table, HOSTILE, 8.0, rival="copy", window=3),
+        "error_heatmap": worst_windows.error_heatmap(table, HOSTILE),
+        "error_heatmap_worst_first": worst_windows.error_heatmap(table, HOSTILE, order="worst", window=3, compact=True),
+        "per_atom_bars": per_atom.per_atom_bars(table, HOSTILE, 8.0, rival="copy", window=3),
         "attention_map": attention.attention_map(weights, LABELS, LABELS, title=f"Head 1 {HOSTILE}", kind=HOSTILE),
         "attention_by_distance": attention.attention_by_distance(weights, rng.uniform(0, 5, size=(4, 4))),
         "delay_matrix": delay.delay_matrix(hankel() + 0.1, hankel(), dt_fs=1.0, what=HOSTILE),

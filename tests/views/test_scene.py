@@ -13,9 +13,10 @@ from vibrating import vibrating_ethanol
 
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory
+from asteroid_nb.metrics.structure import BREAK_ANG
 from asteroid_nb.views.camera import DISTANCE_IN_RADII, orientation
 from asteroid_nb.views.colour_bar import colour_bar, round_up
-from asteroid_nb.views.molecule import BREAK_ANG, ERROR_COLOURS, mol2
+from asteroid_nb.views.molecule import ERROR_COLOURS, mol2
 from asteroid_nb.views.scene import Viewer, scene
 
 
@@ -132,14 +133,6 @@ def test_bonds_carry_their_mean_length_so_that_the_browser_can_see_them_break(et
     a, b, length = held["bonds"][0]
     means = np.linalg.norm(ethanol.positions[:, a] - ethanol.positions[:, b], axis=-1).mean()
     assert length == pytest.approx(means, rel=1e-6) and held["break_ang"] == BREAK_ANG
-
-
-def test_the_browser_calls_broken_what_the_metrics_call_broken():
-    from inspect import signature
-
-    from asteroid_nb.metrics.structure import broken_bonds
-
-    assert signature(broken_bonds).parameters["tolerance_ang"].default == BREAK_ANG
 
 
 def test_showing_other_positions_sends_them_and_no_new_description(ethanol):

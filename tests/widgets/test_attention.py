@@ -17,9 +17,9 @@ from asteroid_nb.forecast.rollout import attention, window_at
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.transformer import STITransformer
 from asteroid_nb.widgets.attention import AttentionExplorer, attention_explorer
-from asteroid_nb.widgets.attention_records import AttentionLabels, Recorded, record
+from asteroid_nb.widgets.attention_door import explore_attention
+from asteroid_nb.widgets.attention_records import AttentionLabels, Recorded, attention_labels, record
 from asteroid_nb.widgets.compare import compare
-from asteroid_nb.widgets.explore import attention_labels, explore_attention
 from asteroid_nb.widgets.plot import library
 
 SHAPES = {

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from asteroid_nb.forecast.attention import Attention
 from asteroid_nb.forecast.rollout import predict
 from asteroid_nb.forecast.run import Run
-from asteroid_nb.widgets.explore import explore_attention
+from asteroid_nb.widgets.attention_door import explore_attention
 
 START = 11
 

@@ -344,7 +344,7 @@ def comparison():
 
 
 def linked(explorer: ErrorExplorer) -> set:
-    links = [held for held in explorer._held if hasattr(held, "source")]
+    links = [held for held in explorer._links if hasattr(held, "source")]
     return {(*link.source, *link.target) for link in links}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.widgets.attention import AttentionExplorer
-from asteroid_nb.widgets.attention_records import attention_labels as attention_labels
 from asteroid_nb.widgets.attention_records import record
 from asteroid_nb.widgets.compare import Comparison
 from asteroid_nb.widgets.parts import replace_former
