@@ -24,8 +24,9 @@ class PassageTimes:
         times_fs: [from, to], 0 on the diagonal; NaN where no passage was seen.
         low: [from, to] fs, where the band begins; None without one.
         high: [from, to] fs, where it ends.
-        events: [from, to] passages seen: arrivals before which the first label was met since the last arrival.
-        censored: [from, to] share of starts whose trajectory ends before they arrive.
+        events: [from, to] passages seen: arrivals before which the first label was met since the last arrival; None
+            where a model counted none.
+        censored: [from, to] share of starts whose trajectory ends before they arrive; None likewise.
         labels: one name per state.
         dt_fs: between frames.
         method: how they were estimated, in words.
@@ -36,8 +37,8 @@ class PassageTimes:
     times_fs: np.ndarray
     low: np.ndarray | None
     high: np.ndarray | None
-    events: np.ndarray
-    censored: np.ndarray
+    events: np.ndarray | None
+    censored: np.ndarray | None
     labels: tuple[str, ...]
     dt_fs: float
     method: str
@@ -67,7 +68,8 @@ def passage_times(
     estimated from all starts still waiting, separately for short and long waits (each stretch √2 times as long as the
     one before), and taken to be constant beyond the last tenth of the waits seen to end. That tail is an assumption:
     where ``censored`` says that most waits are cut off, trajectories are too short and the answer leans on it. Starts
-    are taken as they come, so trajectories must be in equilibrium.
+    are taken as they come, so trajectories must be in equilibrium. The cost grows with frames times states: meant for
+    dozens of states, not hundreds.
 
     "msm" takes them from the likeliest reversible model at ``lag_frames``, which counts frames one lag apart alone, so
     that a label met in between goes unseen. States outside its connected set are NaN.
@@ -90,10 +92,12 @@ def passage_times(
         raise InvalidSettings(
             f"Found method={method!r} with lag_frames={lag_frames!r}; needed is 'direct' without, or 'msm' with a lag."
         )
-    counted, samples, events, censored = _direct(frames, n_samples, seed)
-    if lag_frames is not None:
+    if lag_frames is None:
+        counted, samples, events, censored = _direct(frames, n_samples, seed)
+    else:
         must_span(frames, lag_frames)
         counted, samples = _by_model(frames, lag_frames, n_samples, seed)
+        events = censored = None
     low, high = band_of(samples, level) if n_samples else (None, None)
     said = "counted in frames" if lag_frames is None else f"Markov state model at {lag_frames * frames.dt_fs:g} fs"
     return PassageTimes(

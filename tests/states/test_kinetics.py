@@ -389,7 +389,7 @@ def test_passages_by_a_model_are_the_exact_ones_of_frames_one_lag_apart():
     off = ~np.eye(4, dtype=bool)
     np.testing.assert_allclose(found.times_fs[off], exact[off], rtol=0.15)
     assert (found.low <= found.times_fs).all() and (found.times_fs <= found.high).all()
-    assert found.method == "Markov state model at 2000 fs"
+    assert found.method == "Markov state model at 2000 fs" and found.events is None and found.censored is None
 
 
 def test_mean_passages_solve_their_equations():
