@@ -21,7 +21,7 @@ MOST_ARROWS, MOST_STATES = 20, 40
 LARGEST_PX, SMALLEST_PX, THICK_PX, THIN_PX = 110.0, 30.0, 6.0, 1.2
 
 #: Pixels between the arrows there and back, and of the figure.
-APART_PX, HEIGHT_PX = 5, 560
+APART_PX, HEIGHT_PX = 5, 520
 
 #: Labels up to this long fit into a circle.
 INSIDE = 3
@@ -71,10 +71,9 @@ def state_network(
     for a, b in arrows:
         _add_arrow(fig, places, sizes, (a, b), _width(rates, rates[a, b]), _jump(rates[a, b], kind, unit))
     _add_circles(fig, places, sizes, populations, labels)
-    reach = 1.32 * np.abs(places).max() if len(places) > 1 else 1.0
-    hidden = {"visible": False, "showgrid": False, "range": [-reach, reach]}
-    fig.update_xaxes(**hidden)
-    fig.update_yaxes(scaleanchor="x", **hidden)
+    hidden = {"visible": False, "showgrid": False}
+    fig.update_xaxes(range=_around(places[:, 0]), **hidden)
+    fig.update_yaxes(range=_around(places[:, 1]), scaleanchor="x", **hidden)
     notes = [f"numbers: {'1/' if kind == 'rates' else 'mean passage times in '}{unit.name}"] if arrows else []
     notes += [f"the {left_out} slowest of {left_out + len(arrows)} arrows are left out"] if left_out else []
     alt = _network_in_words(populations, rates, labels, kind, arrows, left_out)
@@ -167,6 +166,11 @@ def _width(rates: np.ndarray, rate: float) -> float:
 def _jump(rate: float, kind: Kind, unit: TimeUnit) -> str:
     value = rate * unit.fs if kind == "rates" else 1 / rate / unit.fs
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _around(places: np.ndarray) -> list[float]:
+    """Return an axis on which circles and their words have room."""
+    return [float(places.min()) - 0.35, float(places.max()) + 0.35]
 
 
 def _add_arrow(

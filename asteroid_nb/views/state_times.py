@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: What is known exactly is a line of its own kind in every figure.
 EXACT = {"color": PALETTE[0], "width": 3, "dash": "longdash"}
 
+#: How far beyond all curves an axis goes for the sake of a band, as a factor.
+BEYOND = 3.0
+
 
 def timescales_against_lag(
     curves: Mapping[str, Any],
@@ -47,7 +50,7 @@ def timescales_against_lag(
     times = np.concatenate([*drawn.values(), exact])
     across, up = time_unit(lags), time_unit(times)
     x_axis = log_axis(lags / across.fs)
-    y_axis = log_axis(np.append(times, lags[:1]) / up.fs, margin=1.4)
+    y_axis = log_axis(np.concatenate([times, _near(curves, times, mode), lags[:1]]) / up.fs, margin=1.4)
     fig = Figure()
     _shade_unresolved(fig, x_axis["range"], y_axis["range"], across, up)
     for index, (name, curve) in enumerate(curves.items()):
@@ -151,6 +154,15 @@ def _shade_unresolved(
         line={"width": 1, "color": TEXT, "dash": "dot"}, fillcolor="rgba(128,128,128,0.22)", hoverinfo="skip",
         name="shorter than the lag: not resolved", legendrank=2000,
     )  # fmt: skip
+
+
+def _near(curves: Mapping[str, Any], times: np.ndarray, mode: int) -> np.ndarray:
+    """Return where bands begin and end, as far as an axis made for the curves should go for them."""
+    ends = [_column(end, mode) for curve in curves.values() for end in (curve.low, curve.high) if end is not None]
+    known = times[np.isfinite(times)]
+    if not ends or not known.size:
+        return np.array([])
+    return np.clip(np.concatenate(ends), known.min() / BEYOND, known.max() * BEYOND)
 
 
 def _add_band(fig: Figure, curve: Any, mode: int, index: int, across: TimeUnit, up: TimeUnit) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,21 @@ from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.metrics import spectra
 from asteroid_nb.metrics import structure as measures
 from asteroid_nb.metrics.horizon import ErrorTable
-from asteroid_nb.views import attention, delay, horizon, per_atom, structure, training, worst_windows
+from asteroid_nb.views import (
+    attention,
+    delay,
+    horizon,
+    per_atom,
+    ramachandran,
+    state_network,
+    state_parity,
+    state_path,
+    state_scans,
+    state_times,
+    structure,
+    training,
+    worst_windows,
+)
 from asteroid_nb.views.style import alt_text, look, plain
 
 HOSTILE = "<script>alert(1)</script>"
@@ -59,11 +74,44 @@ def all_figures():
         "torsions": structure.torsions(dict.fromkeys(names, rng.normal(size=50)), title=HOSTILE),
         "density_of_states": structure.density_of_states(dict.fromkeys(names, spectrum)),
         "loss_curve": training.loss_curve(history, title=HOSTILE),
+        **state_figures(names),
+    }
+
+
+def state_figures(names):
+    rng = np.random.default_rng(2)
+    lags, times = np.array([100.0, 1e3, 1e4]), np.array([[5e4, 8e3], [6e4, 9e3], [7e4, 1e4]])
+    curve = SimpleNamespace(lags_fs=lags, timescales_fs=times, low=0.9 * times, high=1.1 * times)
+    passages, shares = rng.uniform(1e4, 1e5, (4, 4)), rng.dirichlet(np.ones(4))
+    angles, states = rng.uniform(-3, 3, (500, 2)), rng.integers(0, 4, 500)
+    scan, named = times[:, 0], dict.fromkeys(names, times[:, 0])
+    stays = np.exp(-rng.uniform(0, 1, (3, 4)))
+    hostile = {"title": HOSTILE, "subtitle": HOSTILE}
+    return {
+        "timescales_against_lag": state_times.timescales_against_lag(
+            dict.fromkeys(names, curve), exact_fs=(71e3,), plateau_fs=1e3, **hostile
+        ),
+        "chapman_kolmogorov": state_times.chapman_kolmogorov_figure(lags, stays, stays, labels=LABELS, **hostile),
+        "passage_parity": state_parity.passage_parity(
+            passages, dict.fromkeys(names, passages), LABELS, reference_name=HOSTILE, **hostile
+        ),
+        "equivalence": state_parity.equivalence(
+            0.1, -0.1, 0.3, seeds=[[0.1]], rows=[HOSTILE], row_title=HOSTILE, names=(HOSTILE, "b"), margin=0.2
+        ),
+        "dwell_scan": state_scans.dwell_scan(lags, {HOSTILE: scan}, exact={HOSTILE: 71e3}, **hostile),
+        "saving_interval": state_scans.saving_interval(lags, named, exact_fs=71e3, what=HOSTILE, **hostile),
+        "dimension_bars": state_scans.dimension_bars({name: {HOSTILE: 7e4} for name in names}, what=HOSTILE, **hostile),
+        "state_network": state_network.state_network(shares, passages, LABELS, kind="passage times", **hostile),
+        "population_bars": state_network.population_bars(dict.fromkeys(names, shares), LABELS, **hostile),
+        "ramachandran": ramachandran.ramachandran(
+            dict.fromkeys(names, angles), states=dict.fromkeys(names, states), labels=LABELS, names=(HOSTILE, "ψ")
+        ),
+        "state_path": state_path.state_path(np.arange(500.0), states, states[::-1], labels=LABELS, **hostile),
     }
 
 
 FIGURES = all_figures()
-NO_UNIT = {"atom", "epoch"}
+NO_UNIT = {"atom", "epoch", "state", "coordinates", plain(HOSTILE)}
 
 
 @pytest.fixture(params=FIGURES)
@@ -72,7 +120,9 @@ def figure(request):
 
 
 def axes(figure):
-    return [axis for key, axis in figure.to_plotly_json()["layout"].items() if re.match(r"[xy]axis\d*$", key)]
+    """Return all axes that show numbers: those of panels beside one another show them once."""
+    found = [axis for key, axis in figure.to_plotly_json()["layout"].items() if re.match(r"[xy]axis\d*$", key)]
+    return [axis for axis in found if axis.get("visible", True) and axis.get("showticklabels", True)]
 
 
 def trace(figure, name):

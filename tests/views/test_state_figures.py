@@ -85,6 +85,13 @@ def test_curves_bands_the_exact_line_and_the_lag_that_is_read_are_drawn():
     assert third.layout.yaxis.title.text == "t3 (ps)"
 
 
+def test_an_axis_holds_bands_and_none_squashes_the_curves():
+    wide = curve()
+    wide.low, wide.high = wide.timescales_fs / 2, wide.timescales_fs * np.array([[2.0], [2.0], [1e6]])
+    low, high = 10 ** np.array(timescales_against_lag({"MD": wide}).layout.yaxis.range)
+    assert 2 * 71 < high < 500
+
+
 def test_a_timescale_that_is_not_there_is_a_gap_and_is_told():
     gone = curve()
     gone.timescales_fs[0] = np.nan
