@@ -66,7 +66,9 @@ def passage_times(
     "direct" follows every frame until the label is met. Where a trajectory ends first, the wait is only known to be
     longer. Dropping such starts would favour short waits, so all are kept: the chance to arrive in the next frame is
     estimated from all starts still waiting, separately for short and long waits (each stretch √2 times as long as the
-    one before), and taken to be constant beyond the last tenth of the waits seen to end. That tail is an assumption:
+    one before), and taken to be constant beyond the last tenth of the waits seen to end. One chance for all waits would
+    be steadier, but too short between neighbours, where a quick way and a detour over a barrier mix. The tail is an
+    assumption:
     where ``censored`` says that most waits are cut off, trajectories are too short and the answer leans on it. Starts
     are taken as they come, so trajectories must be in equilibrium. The cost grows with frames times states: meant for
     dozens of states, not hundreds.

@@ -322,6 +322,20 @@ def test_a_constant_chance_gives_its_reciprocal_however_early_trajectories_end()
     assert np.isnan(mean_wait(exposure, 0 * exposure, edges)).all()
 
 
+def test_a_mixture_of_quick_and_slow_waits_is_not_taken_for_one_chance():
+    """Nine of ten starts wait 10 frames in the mean, one 200; all are watched for 400 frames."""
+    random = np.random.default_rng(0)
+    mean = np.where(random.random(40_000) < 0.9, 10.0, 200.0)
+    waits, watched = random.geometric(1 / mean), 400
+    edges = np.unique(np.append(0, np.rint(2 ** np.arange(0, 17, 0.5))).astype(int))
+    edges = edges[edges < watched]
+    spent = np.minimum(waits, watched)[:, None]
+    exposure = np.clip(spent - edges, 0, np.append(np.diff(edges), watched)).sum(axis=0).astype(float)
+    ended = np.histogram(waits[waits <= watched], bins=np.append(edges, watched) + 0.5)[0].astype(float)
+    assert mean_wait(exposure, ended, edges) == pytest.approx(29.0, rel=0.05)
+    assert exposure.sum() / ended.sum() < 0.95 * 29.0
+
+
 def test_early_ends_do_not_shorten_passages():
     exact = np.linalg.solve(np.eye(2) - THREE[:2, :2], np.ones(2))  # on to the third state
     whole = replicas(3)
