@@ -64,7 +64,7 @@ def ramachandran(
     columns = min(len(panels), MOST_COLUMNS)
     rows = -(-len(panels) // columns)
     fig = make_subplots(
-        rows, columns, subplot_titles=[plain(name, 26) for name in panels], shared_yaxes=True,
+        rows, columns, subplot_titles=[plain(name, 26) for name in panels],
         horizontal_spacing=0.02, vertical_spacing=0.2 / rows,
     )  # fmt: skip
     fig.update_annotations(font={"size": 14, "color": TEXT})
@@ -90,8 +90,11 @@ def _draw_axes(fig: Figure, names: tuple[str, str], columns: int, n_panels: int)
     fig.update_yaxes(tickvals=[-180, -90, 0, 90, 180], **turn)
     for at in range(n_panels):
         axis = str(at + 1) if at else ""
-        title = {"text": f"{plain(names[1])} (degrees)"} if at % columns == 0 else {}
-        fig.update_layout({f"yaxis{axis}": {"scaleanchor": f"x{axis}", "title": title}})
+        first = at % columns == 0
+        title = {"text": f"{plain(names[1])} (degrees)"} if first else {}
+        # Axes that "match" one another would come out in different sizes.
+        own = {"scaleanchor": f"x{axis}", "title": title, "showticklabels": first}
+        fig.update_layout({f"yaxis{axis}": own})
 
 
 def _check(

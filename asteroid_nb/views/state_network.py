@@ -75,7 +75,7 @@ def state_network(
     fig.update_xaxes(range=_around(places[:, 0]), **hidden)
     fig.update_yaxes(range=_around(places[:, 1]), scaleanchor="x", **hidden)
     notes = [f"numbers: {'1/' if kind == 'rates' else 'mean passage times in '}{unit.name}"] if arrows else []
-    notes += [f"the {left_out} slowest of {left_out + len(arrows)} arrows are left out"] if left_out else []
+    notes += [f"{left_out} of {left_out + len(arrows)} arrows, the least used, are left out"] if left_out else []
     alt = _network_in_words(populations, rates, labels, kind, arrows, left_out)
     under = "; ".join([*([subtitle] if subtitle else []), *notes])
     around = {"t": 70, "b": 10, "l": 10, "r": 10}
@@ -188,7 +188,7 @@ def _add_arrow(
     )  # fmt: skip
     at = places[a] + 0.36 * (places[b] - places[a])
     fig.add_annotation(
-        x=at[0], y=at[1], xshift=3.4 * shift[0], yshift=2.4 * shift[1], text=words, showarrow=False,
+        x=at[0], y=at[1], xshift=4 * shift[0], yshift=3 * shift[1], text=words, showarrow=False,
         font={"size": 12, "color": TEXT},
     )  # fmt: skip
 
@@ -225,7 +225,7 @@ def _network_in_words(
     shares = ", ".join(f"{label} {share:.1%}" for label, share in zip(labels, populations, strict=True))
     ways = [f"{labels[a]} to {labels[b]} {time_words(float(1 / rates[a, b]))}" for a, b in arrows]
     what = "Mean time of one jump, from its rate" if kind == "rates" else "Mean passage times"
-    lost = f" {left_out} slower ways are not drawn." if left_out else ""
+    lost = f" {left_out} less used ways are not drawn." if left_out else ""
     return f"State network. Populations: {shares}. {what}: {', '.join(ways) or 'no way between states'}.{lost}"
 
 

@@ -208,7 +208,7 @@ def test_many_arrows_are_thinned_with_a_note_and_every_state_keeps_one():
         random.dirichlet(np.ones(10)), random.uniform(1e-6, 1e-4, (10, 10)), [str(n) for n in range(10)]
     )
     assert len(arrows(figure)) == MOST_ARROWS
-    assert f"the {90 - MOST_ARROWS} slowest of 90 arrows are left out" in figure.layout.title.subtitle.text
+    assert f"{90 - MOST_ARROWS} of 90 arrows, the least used, are left out" in figure.layout.title.subtitle.text
     assert len({(note.x, note.y) for note in arrows(figure)}) == 10
 
 
