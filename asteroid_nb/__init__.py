@@ -27,11 +27,23 @@ _VERBS = {
     "rivals": "forecast.baselines",
     "evaluate": "evaluation",
     "rollout_quality": "rolling",
+    "Coordinates": "data.coordinates",
+    "backbone_torsions": "data.backbone",
+    "load_torsions": "data.torsion_files",
+    "train_language": "states.training",
+    "LanguageRun": "states.run",
+    "MarkovChain": "states.markov",
+    "implied_timescales": "states.timescales",
+    "passage_times": "states.passage",
+    "remove_recrossings": "states.recrossing",
+    "four_wells": "states.landscapes",
+    "prinz": "states.landscapes",
     "compare": "widgets.compare",
     "explore": "dashboard",
     "explore_attention": "widgets.attention_door",
     "explore_delay": "widgets.delay",
     "explore_errors": "widgets.error_explorer",
+    "explore_states": "widgets.state_explorer",
     "explore_structure": "widgets.structure",
     "report": "reporting.report",
     "doctor": "health.diagnosis",
@@ -44,11 +56,14 @@ _VERBS = {
 
 if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds the two together
     from asteroid_nb.dashboard import explore
+    from asteroid_nb.data.backbone import backbone_torsions
     from asteroid_nb.data.catalogue import download, sample
+    from asteroid_nb.data.coordinates import Coordinates
     from asteroid_nb.data.openmm_engine import simulate_openmm
     from asteroid_nb.data.readers import load, save
     from asteroid_nb.data.simulate import simulate
     from asteroid_nb.data.splits import split
+    from asteroid_nb.data.torsion_files import load_torsions
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
     from asteroid_nb.evaluation import evaluate
     from asteroid_nb.forecast.baselines import rivals
@@ -58,6 +73,13 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.health.diagnosis import doctor
     from asteroid_nb.reporting.report import report
     from asteroid_nb.rolling import rollout_quality
+    from asteroid_nb.states.landscapes import four_wells, prinz
+    from asteroid_nb.states.markov import MarkovChain
+    from asteroid_nb.states.passage import passage_times
+    from asteroid_nb.states.recrossing import remove_recrossings
+    from asteroid_nb.states.run import LanguageRun
+    from asteroid_nb.states.timescales import implied_timescales
+    from asteroid_nb.states.training import train_language
     from asteroid_nb.views.attention import attention_map
     from asteroid_nb.views.horizon import error_over_horizon
     from asteroid_nb.views.per_atom import per_atom_bars
@@ -67,15 +89,20 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.widgets.delay import explore_delay
     from asteroid_nb.widgets.error_explorer import explore_errors
     from asteroid_nb.widgets.progress import TrainingView
+    from asteroid_nb.widgets.state_explorer import explore_states
     from asteroid_nb.widgets.structure import explore_structure
 
 __all__ = [
+    "Coordinates",
+    "LanguageRun",
+    "MarkovChain",
     "Run",
     "StateTrajectory",
     "TrainingView",
     "Trajectory",
     "attention",
     "attention_map",
+    "backbone_torsions",
     "compare",
     "doctor",
     "download",
@@ -86,10 +113,17 @@ __all__ = [
     "explore_attention",
     "explore_delay",
     "explore_errors",
+    "explore_states",
     "explore_structure",
+    "four_wells",
+    "implied_timescales",
     "load",
+    "load_torsions",
+    "passage_times",
     "per_atom_bars",
     "predict",
+    "prinz",
+    "remove_recrossings",
     "report",
     "rivals",
     "rollout_quality",
@@ -99,6 +133,7 @@ __all__ = [
     "simulate_openmm",
     "split",
     "train",
+    "train_language",
 ]
 
 

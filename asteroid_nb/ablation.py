@@ -11,14 +11,11 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from asteroid_nb import __version__
 from asteroid_nb.data.catalogue import sample
@@ -28,6 +25,7 @@ from asteroid_nb.files import replacing
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast.settings import ObjectiveSettings, preset
 from asteroid_nb.forecast.training import train
+from asteroid_nb.parallel import side_by_side
 
 #: What each variant changes: settings of the model, then of the objective.
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -62,26 +60,10 @@ def run(
         raise InvalidSettings(f"No variant is called {unknown[0]!r}; there are: {'; '.join(VARIANTS)}.")
     jobs = [(name, dataclasses.replace(fit_settings, seed=seed)) for seed in range(n_seeds) for name in chosen]
     waiting = [job for job in jobs if not _path(folder, *job).is_file()]
-    _train_all(folder, waiting, processes)
+    side_by_side(_one, [(folder, *job) for job in waiting], processes=processes, label="ablation")
     return write_table(
         folder, [(name, settings.seed, _read(_path(folder, name, settings))) for name, settings in jobs], fit_settings
     )
-
-
-def _train_all(folder: Path, jobs: list[tuple[str, FitSettings]], processes: int) -> None:
-    """Train so many at a time, each in a process of its own; one after the other here with 0."""
-    if not processes:
-        for job in tqdm(jobs, desc="ablation", unit="training"):
-            _one(folder, *job)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        running = [pool.submit(_one, folder, *job) for job in jobs]
-        for done in tqdm(as_completed(running), total=len(running), desc="ablation", unit="training"):
-            done.result()
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _path(folder: Path, name: str, settings: FitSettings) -> Path:
