@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _simulate, _train, _forecast, _evaluate, _report, _ablate, _lab, _doctor):
+    for add in (_demo, _simulate, _train, _forecast, _evaluate, _report, _ablate, _states, _lab, _doctor):
         add(commands)
     return whole
 
@@ -148,6 +148,21 @@ def _ablate(commands) -> None:
     command.add_argument("--variants", nargs="*", metavar="NAME", help="some of them, such as 'no STI'; otherwise all")
     command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
     command.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder that keeps what is finished")
+
+
+def _states(commands) -> None:
+    command = _command(
+        commands, "states", "Language models on states: every experiment on rare events, its rules passed or failed."
+    )
+    command.add_argument("--figures", nargs="*", metavar="LETTER", help="some of A to I; otherwise all")
+    command.add_argument("--seeds", type=int, default=3, help="of each arm; D and E take five where this is three")
+    command.add_argument("--frames", type=int, default=600_000, help="of the four wells, one in six held out")
+    command.add_argument(
+        "--torsions", action="append", default=[], metavar="NAME=FILE",
+        help="figure I on further torsions: ala2 or pentapeptide, and the .npz archive that holds them",
+    )  # fmt: skip
+    command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
+    command.add_argument("--out", type=Path, default=Path("runs/states"), help="folder that keeps what is finished")
 
 
 def _lab(commands) -> None:

@@ -144,6 +144,27 @@ def ablate(options: argparse.Namespace) -> None:
     )
 
 
+def states(options: argparse.Namespace) -> None:
+    from asteroid_nb.rare_events import run, torsions
+
+    files = [word.partition("=") for word in options.torsions]
+    said = " ".join([
+        "asteroid-nb states",
+        *(["--figures", *options.figures] if options.figures else []),
+        f"--seeds {options.seeds} --frames {options.frames}",
+        *(f"--torsions {name}={Path(path).name}" for name, _, path in files),
+    ])  # fmt: skip
+    run.run(
+        folder=options.out,
+        names=options.figures or run.ALL,
+        n_seeds=options.seeds,
+        n_frames=options.frames,
+        systems=[torsions.BUNDLED, *map(torsions.known_system, options.torsions)],
+        processes=options.processes,
+        command=said,
+    )
+
+
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the notebooks folder."""
     if find_spec("jupyterlab") is None:
