@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,9 @@ def metastable(trajectories: Several, *, lag_frames: int, n_sets: int) -> Metast
             "more than states."
         )
     try:
-        found = pcca(model.matrix, n_sets, stationary_distribution=model.populations)
+        with warnings.catch_warnings():  # eigenvalues of a reversible matrix are real: what is imaginary is rounding
+            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+            found = pcca(model.matrix, n_sets, stationary_distribution=model.populations)
     except ValueError as error:
         raise InvalidTrajectory(
             f"PCCA+ finds no {n_sets} sets among {len(model.connected)} states ({error}). Use fewer sets, or a lag at "

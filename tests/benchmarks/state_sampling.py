@@ -11,6 +11,8 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from asteroid_nb.states.settings import LSTMSettings, TransformerSettings
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = {"LSTM": LSTMSettings(), "Transformer": TransformerSettings()}
 N_CHAINS, N_STATES = (1, 256, 4096), (4, 245)
+DEEPTIME = "MSM simulated by deeptime"
 SECONDS_EACH, REPEATS = 2.0, 5
 
 #: Tokens per second and core asked for, in a batch of 256 chains over four states.
@@ -41,13 +44,24 @@ def model(name: str, n_states: int) -> StateModel:
     return LanguageRun(build(SETTINGS[name], n_states).eval(), 1.0, labels, frequencies)
 
 
-def tokens_per_second(sampler: StateModel, n_chains: int) -> list[float]:
+def simulated(n_states: int, n_chains: int, n_frames: int, *, seed: int) -> None:
+    """Make chains with deeptime's own simulation, one after the other: it knows no batches."""
+    from deeptime.markov.msm import MarkovStateModel
+
+    matrix = np.random.default_rng(0).dirichlet(np.ones(n_states), size=n_states)
+    rival = MarkovStateModel(matrix)
+    starts = np.random.default_rng(seed).integers(n_states, size=n_chains)
+    for number, start in enumerate(starts):
+        rival.simulate(n_frames, start=int(start), seed=1 + seed * n_chains + number)
+
+
+def tokens_per_second(sample: Callable[..., Any], n_chains: int) -> list[float]:
     """Return the speed of each repeat, every one about as long and past the Transformer's whole window."""
     n_frames, taken = 200, 0.0
     rates = []
     for repeat in range(REPEATS + 1):
         started = time.process_time()
-        sampler.sample(n_frames, n_chains=n_chains, seed=repeat)
+        sample(n_frames=n_frames, n_chains=n_chains, seed=repeat)
         taken = time.process_time() - started
         rates.append(n_chains * (n_frames - 1) / taken)
         n_frames = max(200, round(n_frames * SECONDS_EACH / taken))
@@ -55,7 +69,8 @@ def tokens_per_second(sampler: StateModel, n_chains: int) -> list[float]:
 
 
 def measured(name: str, n_states: int, n_chains: int) -> dict[str, Any]:
-    rates = tokens_per_second(model(name, n_states), n_chains)
+    sample = partial(simulated, n_states) if name == DEEPTIME else model(name, n_states).sample
+    rates = tokens_per_second(sample, n_chains)
     size = n_parameters(SETTINGS[name], n_states) if name in SETTINGS else n_states * (n_states - 1)
     return {
         "model": name,
@@ -97,7 +112,7 @@ def main() -> None:
     torch.set_num_threads(1)
     records = [
         measured(name, n_states, n_chains)
-        for name in (*SETTINGS, "order-1 chain")
+        for name in (*SETTINGS, "order-1 chain", DEEPTIME)
         for n_states in N_STATES
         for n_chains in N_CHAINS
     ]

@@ -335,3 +335,13 @@ def test_the_exact_one_step_of_hard_wells_is_below_that_of_cores():
     hard = one_step(chain, partition("2-D, nearest of 4"), INTERVAL).timescales(1)[0]
     cores = one_step(chain, partition("core set"), INTERVAL).timescales(1)[0]
     assert hard < 0.6 * cores
+
+
+def test_many_states_part_without_a_warning():
+    """Of some hundreds of states deeptime's eigenvalues have imaginary parts of rounding."""
+    cells = four_wells().sample(20_000, interval=INTERVAL, n_chains=6, seed=0)
+    found = metastable(
+        [tokens(partition("2-D, 400 cells")[one], 400, dt_fs=100.0) for one in cells], lag_frames=10, n_sets=4
+    )
+    assert len(found.connected) > 280 and found.memberships.min() >= 0
+    assert np.allclose(found.memberships.sum(axis=1), 1) and (found.cores(at_least=0.9) >= 0).sum() > 100
