@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from token_chains import TWO, replicas, tokens
 
+from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, TrajectoryTooShort
 from asteroid_nb.states.counting import gathered
+from asteroid_nb.states.discretise import bins
 from asteroid_nb.states.kinetics import (
     chapman_kolmogorov,
     free_energies_eV,
@@ -339,9 +341,10 @@ def test_the_exact_one_step_of_hard_wells_is_below_that_of_cores():
 
 def test_many_states_part_without_a_warning():
     """Of some hundreds of states deeptime's eigenvalues have imaginary parts of rounding."""
-    cells = four_wells().sample(20_000, interval=INTERVAL, n_chains=6, seed=0)
-    found = metastable(
-        [tokens(partition("2-D, 400 cells")[one], 400, dt_fs=100.0) for one in cells], lag_frames=10, n_sets=4
-    )
+    chain = four_wells()
+    cells = chain.sample(6_666, interval=INTERVAL, n_chains=6, seed=0)
+    replicas = [Coordinates(chain.centres[visited], 100.0, ("x", "y")) for visited in cells]
+    fine = bins(replicas, 20)
+    found = metastable([fine.assign(one) for one in replicas], lag_frames=10, n_sets=4)
     assert len(found.connected) > 280 and found.memberships.min() >= 0
     assert np.allclose(found.memberships.sum(axis=1), 1) and (found.cores(at_least=0.9) >= 0).sum() > 100
