@@ -99,7 +99,6 @@ def run_arm(folder: Path, arm: Arm, prepare: Callable[[Arm], Prepared]) -> None:
         prepared.train, validation=prepared.held_out, settings=settings, observers=(), seed=arm.seed, n_epochs=n_epochs
     )
     trained = time.process_time()
-    chains = made_by(run, prepared, seed=arm.seed)
     record = {
         **dataclasses.asdict(arm),
         "n_states": run.n_states,
@@ -109,9 +108,9 @@ def run_arm(folder: Path, arm: Arm, prepare: Callable[[Arm], Prepared]) -> None:
         "n_epochs": len(run.history),
         "best_epoch": 1 + int(np.argmin([one["validation_loss"] for one in run.history])),
         "validation_loss": min(one["validation_loss"] for one in run.history),
-        "model_kinetics": kinetics(chains, arm),
-        "data_kinetics": kinetics(prepared.judged([*prepared.train, prepared.held_out]), arm),
-        "chain_kinetics": kinetics(rival(prepared, seed=arm.seed), arm, bands=False),
+        "model_kinetics": kinetics(lambda: made_by(run, prepared, seed=arm.seed), arm),
+        "data_kinetics": kinetics(lambda: prepared.judged([*prepared.train, prepared.held_out]), arm),
+        "chain_kinetics": kinetics(lambda: rival(prepared, seed=arm.seed), arm, bands=False),
         "seconds": {"data": made - began, "training": trained - made, "rest": time.process_time() - trained},
     }
     _keep(folder, arm, record)
@@ -129,14 +128,18 @@ def rival(prepared: Prepared, *, seed: int) -> list[StateTrajectory]:
     return made_by(MarkovChain.fit(prepared.train, stay_where_unknown=True), prepared, seed=seed)
 
 
-def kinetics(states: Sequence[StateTrajectory], arm: Arm, *, bands: bool = True) -> dict[str, Any]:
-    """Return timescales at every lag, passage times and populations."""
+def kinetics(make: Callable[[], list[StateTrajectory]], arm: Arm, *, bands: bool = True) -> dict[str, Any]:
+    """Return timescales at every lag, passage times and populations of what is made."""
+    try:
+        return _kinetics(make(), arm, bands=bands)
+    except InvalidTrajectory as error:  # nothing ever moves, or no core is entered: a result, and a bad one
+        return {"failed": str(error)}
+
+
+def _kinetics(states: Sequence[StateTrajectory], arm: Arm, *, bands: bool) -> dict[str, Any]:
     few = states[0].n_states <= FEW_STATES
     band: Any = "bootstrap" if bands and few else None
-    try:
-        found = implied_timescales(states, lags_frames=_spanned(states, arm), band=band, n_samples=N_SAMPLES)
-    except InvalidTrajectory as error:  # nothing ever moves: a result, and a bad one
-        return {"failed": str(error)}
+    found = implied_timescales(states, lags_frames=_spanned(states, arm), band=band, n_samples=N_SAMPLES)
     passages = passage_times(states, n_samples=0) if few else None
     return {
         **_timescales(found),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asteroid_nb.rare_events.figures import Record, chosen, each
-from asteroid_nb.rare_events.finding import Finding, Rule, spread
+from asteroid_nb.rare_events.figures import Record, chosen, each, largest
+from asteroid_nb.rare_events.finding import Finding, Rule, seen, spread
 from asteroid_nb.rare_events.four_wells import CORE_SET, DIMENSIONS, DWELL_FRAMES, INTERVAL, NEAREST
 from asteroid_nb.rare_events.grid import CLEANED, COARSE, FINE, INTERVALS
 from asteroid_nb.states.landscapes import FS_PER_UNIT, four_wells
@@ -68,7 +68,7 @@ def figure_f(records: Sequence[Record]) -> Finding:
         rows=[
             (
                 at,
-                f"{np.mean([one['n_training_frames'] for one in found[CORE_SET, at]]):,.0f}",
+                seen(found[CORE_SET, at]),
                 *(spread(each(found[states, at], of, lag=1)) for _, of in who for states in (NEAREST, CORE_SET)),
             )
             for at in INTERVALS
@@ -154,7 +154,7 @@ def figure_h(records: Sequence[Record]) -> Finding:
     """Where recrossings are taken out: of the tokens, of what is made, or of both."""
     exact = four_wells().timescales(2)
     names = (NEAREST, *CLEANED, CORE_SET)
-    found = {name: chosen(records, states=name, model="LSTM", n_frames=None, interval=None) for name in names}
+    found = {name: chosen(largest(records), states=name, model="LSTM", interval=None) for name in names}
     seeds = min(len(several) for several in found.values())
     found = {name: several[:seeds] for name, several in found.items()}
     return Finding(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asteroid_nb.files import replacing
-from asteroid_nb.states.landscapes import FS_PER_UNIT
+from asteroid_nb.shapes import Float
+from asteroid_nb.states.landscapes import FS_PER_UNIT, WELLS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -56,7 +57,8 @@ class Finding:
 
     def markdown(self) -> str:
         """Return heading, rules and table."""
-        table = ["| " + " | ".join(map(str, row)) + " |" for row in (self.head, ["---"] * len(self.head), *self.rows)]
+        cells = lambda row: (str(cell).replace("|", "\\|") for cell in row)  # noqa: E731
+        table = [f"| {' | '.join(cells(row))} |" for row in (self.head, ["---"] * len(self.head), *self.rows)]
         rules = [f"- {rule}" for rule in self.rules]
         return "\n".join([f"### {self.key}. {self.title}", "", self.note, "", *rules, "", *table, ""])
 
@@ -101,13 +103,36 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def timescale(record: dict[str, Any], of: str = "model", *, lag: int = 10, mode: int = 0, fs: bool = False) -> float:
-    """Return a timescale of a record in units of the four wells' time, or in fs; NaN where there is none."""
+def timescale(
+    record: dict[str, Any],
+    of: str = "model",
+    *,
+    lag: int = 10,
+    mode: int = 0,
+    fs: bool = False,
+    key: str = "timescales_fs",
+) -> float:
+    """Return a timescale of a record, or an end of its band, in units of the four wells' time, or in fs.
+
+    NaN where there is none.
+    """
     found = record.get(f"{of}_kinetics", {})
-    if "timescales_fs" not in found or lag not in found["lags_frames"]:
+    if found.get(key) is None or lag not in found["lags_frames"]:
         return float("nan")
-    value = found["timescales_fs"][found["lags_frames"].index(lag)][mode]
+    value = found[key][found["lags_frames"].index(lag)][mode]
     return float("nan") if value is None else value / (1.0 if fs else FS_PER_UNIT)
+
+
+def passages(record: dict[str, Any], of: str) -> Float[np.ndarray, "wells wells"]:
+    """Return passage times of a record between the four wells in fs, NaN where there are none."""
+    found = record.get(f"{of}_kinetics", {}).get("passage_fs")
+    return np.full((len(WELLS), len(WELLS)), np.nan) if found is None else np.array(found, dtype=float)
+
+
+def seen(records: Sequence[dict[str, Any]]) -> str:
+    """Return how many frames were trained on, the mean over records."""
+    known = [one["n_training_frames"] for one in records if "n_training_frames" in one]
+    return f"{np.mean(known):,.0f}" if known else "–"
 
 
 def spread(values: Sequence[float] | np.ndarray, digits: int = 1) -> str:

@@ -64,7 +64,7 @@ def run(
 def _arms(name: str, n_seeds: int, n_frames: int) -> list[Arm]:
     seeds = range(max(n_seeds, SEEDS_DE) if name in "DE" and n_seeds >= 3 else n_seeds)
     arms = arms_of(name, seeds, n_frames=n_frames)
-    return [*arms, *arms_of("C small", seeds)] if name == "C" and n_frames != SMALL else arms
+    return [*arms, *arms_of("C small", seeds)] if name == "C" and n_frames > SMALL else arms
 
 
 def _trained(folder: Path, arms: Sequence[Arm], processes: int) -> zip:
