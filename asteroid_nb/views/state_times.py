@@ -21,6 +21,9 @@ EXACT = {"color": PALETTE[0], "width": 3, "dash": "longdash"}
 #: How far beyond all curves an axis goes for the sake of a band, as a factor.
 BEYOND = 3.0
 
+#: How far the axis goes below the lowest curve, as a factor: a few percent between curves shall not look like a lot.
+ROOM = 2.0
+
 
 def timescales_against_lag(
     curves: Mapping[str, Any],
@@ -50,7 +53,8 @@ def timescales_against_lag(
     times = np.concatenate([*drawn.values(), exact])
     across, up = time_unit(lags), time_unit(times)
     x_axis = log_axis(lags / across.fs)
-    y_axis = log_axis(np.concatenate([times, _near(curves, times, mode), lags[:1]]) / up.fs, margin=1.4)
+    known = times[np.isfinite(times)]
+    y_axis = log_axis(np.concatenate([known, _near(curves, times, mode), known / ROOM]) / up.fs, margin=1.2)
     fig = Figure()
     _shade_unresolved(fig, x_axis["range"], y_axis["range"], across, up)
     for index, (name, curve) in enumerate(curves.items()):

@@ -65,24 +65,32 @@ def test_units_change_numbers_and_not_times(factor):
 
 
 def test_what_is_not_resolved_lies_below_the_diagonal_of_both_axes_even_in_different_units():
-    figure = timescales_against_lag({"MD": curve(5e6)})
+    figure = timescales_against_lag({"MD": curve(5e6, lags_fs=(1e5, 1e6 - 1, 4e6))})
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("lag time (ps)", "t2 (ns)")
     shaded = trace(figure, "shorter than the lag: not resolved")
     np.testing.assert_allclose(shaded.x[:2], np.array(shaded.y[:2]) * 1000)
-    assert min(shaded.y) == shaded.y[2] <= 10 ** figure.layout.yaxis.range[0] * 1.001
+    assert max(shaded.y[2:]) <= 10 ** figure.layout.yaxis.range[0] * 1.001
 
 
 def test_curves_bands_the_exact_line_and_the_lag_that_is_read_are_drawn():
     curves = {"MD": curve(band=True), "LSTM": curve(60_000)}
     figure = timescales_against_lag(curves, exact_fs=(71_000, 9950), plateau_fs=1000.0)
     np.testing.assert_allclose(trace(figure, "exact, 71 ps").y, 71)
-    band = figure.data[1]
+    band = figure.data[0]
     assert band.fill == "toself" and max(band.y) == pytest.approx(78.1)
     assert figure.layout.shapes[0].x0 == 1 and figure.layout.annotations[0].text == "read at 1 ps"
     third = timescales_against_lag(curves, exact_fs=(71_000, 9950), mode=1)
     np.testing.assert_allclose(trace(third, "exact, 9.95 ps").y, 9.95)
     np.testing.assert_allclose(trace(third, "MD").y[-1] / trace(figure, "MD").y[-1], 0.14)
     assert third.layout.yaxis.title.text == "t3 (ps)"
+
+
+def test_short_lags_do_not_stretch_the_axis_of_long_timescales():
+    """Two curves a factor of two apart must not lie on one another because lags are a thousand times shorter."""
+    figure = timescales_against_lag({"MD": curve(), "LSTM": curve(142_000)})
+    low, high = figure.layout.yaxis.range
+    assert high - low < 1.5 and 10**low < 35.5 / 2
+    assert not any("not resolved" in one.name for one in figure.data if one.name)
 
 
 def test_an_axis_holds_bands_and_none_squashes_the_curves():
