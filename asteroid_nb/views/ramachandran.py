@@ -20,6 +20,9 @@ FINE, COARSE, MANY_FRAMES = 72, 36, 20_000
 #: Panels in a row.
 MOST_COLUMNS = 4
 
+#: Bins on either side that have a say where a boundary runs: single frames of rare bins would fray it.
+AROUND = 1
+
 #: Boundaries between states: white, with a dark rim on either side, seen on every colour of the scale.
 RIM, LINE = {"color": "#222222", "width": 3.5}, {"color": "#FFFFFF", "width": 1.6}
 
@@ -72,8 +75,9 @@ def ramachandran(
         place = {"row": at // columns + 1, "col": at % columns + 1}
         with np.errstate(divide="ignore"):
             energy = np.where(density > 0, -kT * np.log(density / most), np.nan)
-        where = _states_of_bins(panels[name], (states or {}).get(name), bins, len(labels))
-        _add_map(fig, energy, where, labels, names, unit, place)
+        found = (panels[name], (states or {}).get(name), bins, len(labels))
+        where, around = _states_of_bins(*found), _states_of_bins(*found, around=AROUND)
+        _add_map(fig, energy, where, around, labels, names, unit, place)
     _draw_axes(fig, names, columns, len(panels))
     bar = {"title": {"text": unit, "font": {"size": 13}}, "thickness": 12, "xpad": 6, "tickformat": "~g"}
     alt = _in_words(densities, kT, unit, names, most)
@@ -121,20 +125,26 @@ def _density(angles: np.ndarray, bins: int) -> np.ndarray:
     return np.bincount(_bin_of(angles, bins), minlength=bins**2).reshape(bins, bins) / len(angles)
 
 
-def _states_of_bins(angles: np.ndarray, states: np.ndarray | None, bins: int, n_labels: int) -> np.ndarray:
-    """Return [bins, bins] the state most frames of a bin are in, −1 for none."""
+def _states_of_bins(
+    angles: np.ndarray, states: np.ndarray | None, bins: int, n_labels: int, *, around: int = 0
+) -> np.ndarray:
+    """Return [bins, bins] the state most frames of a bin are in, or of it and its neighbours; −1 for none."""
     if states is None:
         return np.full((bins, bins), -1, dtype=np.int16)
     states = np.asarray(states, dtype=int)
     n_states = max(n_labels, int(states.max()) + 1, 0) + 1
     counts = np.bincount(_bin_of(angles, bins) * n_states + states + 1, minlength=bins**2 * n_states)
-    return (counts.reshape(bins, bins, n_states).argmax(axis=-1) - 1).astype(np.int16)
+    counts = counts.reshape(bins, bins, n_states)
+    for axis in (0, 1):
+        counts = np.sum([np.roll(counts, shift, axis) for shift in range(-around, around + 1)], axis=0)
+    return (counts.argmax(axis=-1) - 1).astype(np.int16)
 
 
 def _add_map(
     fig: Figure,
     energy: np.ndarray,
     where: np.ndarray,
+    around: np.ndarray,
     labels: Sequence[str],
     names: tuple[str, str],
     unit: str,
@@ -150,7 +160,7 @@ def _add_map(
         x=centres, y=centres, z=energy.astype(np.float32), coloraxis="coloraxis", meta={"states": True},
         hovertemplate=hover + ("<br>%{text}" if more else "") + "<extra></extra>", **more, **place,
     )  # fmt: skip
-    x, y = _boundaries(where, np.isfinite(energy))
+    x, y = _boundaries(around, np.isfinite(energy))
     for line in (RIM, LINE) if len(x) else ():
         fig.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", **place)
     for state in np.unique(where[where >= 0]) if labels else ():

@@ -295,6 +295,18 @@ def test_bins_carry_the_state_most_of_their_frames_are_in_and_states_are_parted_
     assert heat.meta == {"states": True}
 
 
+def test_a_stray_frame_frays_no_boundary_and_is_still_told():
+    given = angles()
+    given = given[np.abs(given[:, 0] + 2.5) > 0.3]
+    states = np.where(given[:, 0] < -1.4, 0, 1)
+    many = np.concatenate([given, [[-2.5, 1.2]], np.tile([[-2.5, 1.2 + 0.18], [-2.5, 1.2 - 0.18]], (3, 1))])
+    figure = ramachandran({"MD": many}, states={"MD": np.append(states, [1] + [0] * 6)}, labels=("left", "right"))
+    heat, _, line = figure.data
+    column, row = (int((at + np.pi) / (2 * np.pi) * 36) for at in (-2.5, 1.2))
+    assert np.asarray(heat.customdata)[row, column] == 1
+    assert np.nanmin(np.asarray(line.x)) > -100
+
+
 def test_a_long_trajectory_makes_no_large_map():
     many = {name: angles(100_000, seed) for seed, name in enumerate(("MD", "LSTM", "Transformer", "chain"))}
     figure = ramachandran(
