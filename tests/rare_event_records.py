@@ -29,18 +29,21 @@ def exact_passages() -> np.ndarray:
     return label_passage_times(chain, visited, interval=INTERVAL) * FS_PER_UNIT
 
 
-def kinetics(t2: Times, *, passage_fs: Any = None, noise: float = 0.05, t3: float = T3) -> dict[str, Any]:
+def kinetics(
+    t2: Times, *, passage_fs: Any = None, noise: float = 0.05, t3: float = T3, share_used: float = 1.0
+) -> dict[str, Any]:
     """Return kinetics of a record: t2 in units of the wells, its band as wide as the noise of ln t2 makes it."""
     at = [t2.get(lag) if isinstance(t2, Mapping) else t2 for lag in LAGS]
-    times = np.array([[np.nan if one is None else one, t3] for one in at]) * FS_PER_UNIT
-    wide = np.exp(1.645 * noise)
+    times = np.array([[np.nan if one is None else one, T3] for one in at]) * FS_PER_UNIT
     plain = lambda array: [[None if np.isnan(one) else one for one in row] for row in array.tolist()]  # noqa: E731
     return {
         "lags_frames": list(LAGS),
         "timescales_fs": plain(times),
-        "low_fs": plain(times / wide),
-        "high_fs": plain(times * wide),
+        "low_fs": plain(times / 1.1),
+        "high_fs": plain(times * 1.1),
+        "share_used": [share_used] * len(LAGS),
         "passage_fs": None if passage_fs is None else np.asarray(passage_fs).tolist(),
+        "censored": None if passage_fs is None else np.full((4, 4), 0.1).tolist(),
     }
 
 
@@ -53,7 +56,6 @@ def record(
     data: Times = T2,
     chain: Times = T2,
     passage_fs: Any = None,
-    noise: float = 0.05,
     **options: Any,
 ) -> dict[str, Any]:
     """Return one record as JSON has it."""
@@ -67,7 +69,7 @@ def record(
         "n_parameters": {"LSTM": 83_588, "Transformer": 83_012}[model],
         "n_training_frames": options.get("n_frames", 600_000) * 5 // 6,
         "dt_fs": options.get("interval", INTERVAL) * FS_PER_UNIT,
-        "model_kinetics": kinetics(learnt, passage_fs=passage_fs, noise=noise),
+        "model_kinetics": kinetics(learnt, passage_fs=passage_fs),
         "data_kinetics": kinetics(data, passage_fs=passage_fs),
         "chain_kinetics": kinetics(chain, passage_fs=passage_fs),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.parallel import side_by_side
 
 N_JOBS = 12
@@ -51,6 +52,11 @@ def test_an_error_in_a_process_is_raised_and_waiting_jobs_are_not_begun(tmp_path
     with pytest.raises(ValueError, match="first job is broken"):
         side_by_side(_fail_first, [(tmp_path, n) for n in range(N_JOBS)], processes=2, label="jobs")
     assert 0 in _marks(tmp_path) and len(_marks(tmp_path)) <= 6, "two under way, and what was handed over already"
+
+
+def test_fewer_than_no_processes_are_refused():
+    with pytest.raises(InvalidSettings, match="Found -1 processes"):
+        side_by_side(print, [("job",)], processes=-1, label="jobs")
 
 
 def test_nothing_to_do_is_done_at_once():
