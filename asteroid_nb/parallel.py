@@ -9,6 +9,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from asteroid_nb.errors import InvalidSettings
+
 
 def side_by_side(
     work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], *, processes: int, label: str, unit: str = "training"
@@ -16,7 +18,12 @@ def side_by_side(
     """Call ``work(*job)`` for every job, so many at a time in processes of their own; in this one, in order, with 0.
 
     The first error ends it: jobs under way are finished, those that wait are not begun.
+
+    Raises:
+        InvalidSettings: fewer than no processes.
     """
+    if processes < 0:
+        raise InvalidSettings(f"Found {processes} processes; needed are one or more, or 0 for none beside this one.")
     if not processes:
         for job in tqdm(jobs, desc=label, unit=unit):
             work(*job)

@@ -15,16 +15,16 @@ import numpy as np
 
 from asteroid_nb import __version__
 from asteroid_nb.data.trajectory import StateTrajectory
-from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, TrainingDiverged
 from asteroid_nb.files import replacing
 from asteroid_nb.states.kinetics import Timescales, implied_timescales, passage_times, populations
 from asteroid_nb.states.language import matched, n_parameters
 from asteroid_nb.states.markov import MarkovChain
 from asteroid_nb.states.sampling import StateModel
-from asteroid_nb.states.settings import LanguageSettings, LSTMSettings, TransformerSettings
+from asteroid_nb.states.settings import LANGUAGE_FIT, LanguageSettings, LSTMSettings, TransformerSettings
 from asteroid_nb.states.training import train_language
 
-#: Frames a model looks at in training, whatever there are: small data are shown more often.
+#: Frames a model looks at in training: small data are shown more often, though never more than so many times.
 TRAINED_FRAMES, MOST_EPOCHS = 6_000_000, 60
 
 #: Chains of a model; their first frames, as many as its context, are let go.
@@ -60,6 +60,7 @@ class Arm:
         seed: of the data, the weights and the chains.
         lags_frames: at which timescales are taken.
         options: of the choice of states, as sorted pairs.
+        made_with: a word that differs where anything else differs that the result depends on, such as the data.
     """
 
     states: str
@@ -67,6 +68,7 @@ class Arm:
     seed: int
     lags_frames: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
     options: tuple[tuple[str, Any], ...] = ()
+    made_with: str = ""
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -77,20 +79,26 @@ class Arm:
 
     def path(self, folder: Path) -> Path:
         """Return where its record is kept; other settings have another name."""
-        said = repr(dataclasses.astuple(self)) + repr((TRAINED_FRAMES, MOST_EPOCHS, N_CHAINS, CHAIN_FRAMES))
+        effort = (TRAINED_FRAMES, MOST_EPOCHS, N_CHAINS, CHAIN_FRAMES, N_SAMPLES, LANGUAGE_FIT, *map(_settings, MODELS))
+        said = repr(dataclasses.astuple(self)) + repr(effort)
         plain = "".join(letter if letter.isalnum() else "-" for letter in f"{self.states}-{self.model}")
         short = hashlib.sha256((said + __version__).encode()).hexdigest()[:8]
         return folder / "arms" / f"{plain}-seed{self.seed}-{short}.json"
 
 
 def run_arm(folder: Path, arm: Arm, prepare: Callable[[Arm], Prepared]) -> None:
-    """Train, sample, judge, and keep the record; of states that cannot be made, the reason."""
-    began = time.process_time()
+    """Train, sample, judge, and keep the record; where that cannot be done, the reason."""
     try:
-        prepared = prepare(arm)
-    except InvalidTrajectory as error:
-        _keep(folder, arm, {**dataclasses.asdict(arm), "failed": str(error)})
-        return
+        record = _record(arm, prepare)
+    except (InvalidTrajectory, InvalidSettings, ModelMismatch, TrainingDiverged) as error:
+        record = {**dataclasses.asdict(arm), "failed": f"{type(error).__name__}: {error}"}
+    with replacing(arm.path(folder)) as temporary:
+        temporary.write_text(json.dumps(_plain(record), indent=1), encoding="utf-8")
+
+
+def _record(arm: Arm, prepare: Callable[[Arm], Prepared]) -> dict[str, Any]:
+    began = time.process_time()
+    prepared = prepare(arm)
     settings = _settings(arm.model, prepared.train[0].n_states)
     n_frames = sum(one.n_frames for one in prepared.train)
     n_epochs = int(np.clip(round(TRAINED_FRAMES / n_frames), 1, MOST_EPOCHS))
@@ -99,7 +107,7 @@ def run_arm(folder: Path, arm: Arm, prepare: Callable[[Arm], Prepared]) -> None:
         prepared.train, validation=prepared.held_out, settings=settings, observers=(), seed=arm.seed, n_epochs=n_epochs
     )
     trained = time.process_time()
-    record = {
+    return {
         **dataclasses.asdict(arm),
         "n_states": run.n_states,
         "n_parameters": n_parameters(settings, run.n_states),
@@ -113,7 +121,6 @@ def run_arm(folder: Path, arm: Arm, prepare: Callable[[Arm], Prepared]) -> None:
         "chain_kinetics": kinetics(lambda: rival(prepared, seed=arm.seed), arm, bands=False),
         "seconds": {"data": made - began, "training": trained - made, "rest": time.process_time() - trained},
     }
-    _keep(folder, arm, record)
 
 
 def made_by(model: StateModel, prepared: Prepared, *, seed: int) -> list[StateTrajectory]:
@@ -160,12 +167,7 @@ def _timescales(found: Timescales) -> dict[str, Any]:
     return kept | {"low_fs": found.low, "high_fs": found.high, "share_used": found.share_used}
 
 
-def _keep(folder: Path, arm: Arm, record: dict[str, Any]) -> None:
-    with replacing(arm.path(folder)) as temporary:
-        temporary.write_text(json.dumps(_plain(record), indent=1), encoding="utf-8")
-
-
-def _settings(model: str, n_states: int) -> LanguageSettings:
+def _settings(model: str, n_states: int = 4) -> LanguageSettings:
     """Return the defaults; the Transformer has as many parameters as the LSTM for these states."""
     if model == "LSTM":
         return LSTMSettings()

@@ -14,10 +14,14 @@ import numpy as np
 
 from asteroid_nb.files import replacing
 from asteroid_nb.shapes import Float
-from asteroid_nb.states.landscapes import FS_PER_UNIT, WELLS
+from asteroid_nb.states.landscapes import FS_PER_UNIT, WELLS, four_wells
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+
+#: A timescale that leaves out more of the frames, because their states are not connected, is none.
+LEAST_SHARE = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +71,11 @@ def write(folder: Path, name: str, findings: Sequence[Finding], *, command: str)
     """Write one Markdown page, the numbers behind it as JSON, and every drawing as a page of its own."""
     import torch
 
+    exact = four_wells().timescales(2)
     said = (
         f"Made by `{command}` on {processor()} ({os.cpu_count()} cores, one thread for each training), torch "
-        f"{torch.__version__}. Timescales of the four wells are in units of the model's own time; exact are t2 = 71.00 "
-        "and t3 = 9.95."
+        f"{torch.__version__}. Timescales of the four wells are in units of the model's own time, each called 1 ps in "
+        f"drawings; exact are t2 = {exact[0]:.2f} and t3 = {exact[1]:.2f}."
     )
     failed = [f"{one.key}: {rule.asked}" for one in findings for rule in one.rules if rule.holds is False]
     summary = f"Rules that failed: {'; '.join(failed)}." if failed else "No rule failed."
@@ -96,6 +101,18 @@ def write(folder: Path, name: str, findings: Sequence[Finding], *, command: str)
     return folder / f"{name}.md"
 
 
+def reasons(records: Sequence[dict[str, Any]]) -> list[Rule]:
+    """Return why arms have no result, or a part of theirs has none."""
+    found = []
+    for one in records:
+        parts = {"": one, **{of: one.get(f"{of}_kinetics", {}) for of in ("data", "chain", "model")}}
+        for of, part in parts.items():
+            if "failed" in part:
+                named = " ".join(filter(None, [f"{one['states']}, {one['model']}, seed {one['seed']}", of]))
+                found.append(Rule(asked=f"no result of {named}", measured=str(part["failed"]), holds=None))
+    return found
+
+
 def processor() -> str:
     information = Path("/proc/cpuinfo")
     lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
@@ -114,10 +131,12 @@ def timescale(
 ) -> float:
     """Return a timescale of a record, or an end of its band, in units of the four wells' time, or in fs.
 
-    NaN where there is none.
+    NaN where there is none, or where it leaves out more than a few frames.
     """
     found = record.get(f"{of}_kinetics", {})
     if found.get(key) is None or lag not in found["lags_frames"]:
+        return float("nan")
+    if found["share_used"][found["lags_frames"].index(lag)] < LEAST_SHARE:
         return float("nan")
     value = found[key][found["lags_frames"].index(lag)][mode]
     return float("nan") if value is None else value / (1.0 if fs else FS_PER_UNIT)

@@ -12,7 +12,7 @@ from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.rare_events.arms import Arm, Prepared
-from asteroid_nb.rare_events.cores import purest_cores
+from asteroid_nb.rare_events.cores import MEMBERSHIPS, purest_cores
 from asteroid_nb.shapes import Float
 from asteroid_nb.states import discretise
 from asteroid_nb.states.landscapes import CORE_RADIUS, FOUR_WELLS_END, FS_PER_UNIT, WELLS, four_wells
@@ -127,14 +127,21 @@ def through_cores(states: Sequence[StateTrajectory], *, core_of: np.ndarray) -> 
     return [remove_recrossings(one, core_sets, core_of=core_of) for one in entered]
 
 
+def _parted(train: list[Coordinates], arm: Arm) -> discretise.Partition:
+    """Return k-means states; on x alone the chain has fewer places than states are asked for, each then is one."""
+    dimensions = dimensions_of(arm)
+    places = np.unique(np.concatenate([one.select(dimensions).values for one in train]), axis=0)
+    return discretise.kmeans(train, min(FINE_STATES, len(places)), dimensions=dimensions, seed=arm.seed)
+
+
 def _fine(replicas: list[Coordinates], arm: Arm) -> Prepared:
-    fine = discretise.kmeans(replicas[:-1], FINE_STATES, dimensions=dimensions_of(arm), seed=arm.seed)
+    fine = _parted(replicas[:-1], arm)
     *train, held_out = [fine.assign(replica) for replica in replicas]
     return Prepared(train, held_out, list)
 
 
 def _coarse(replicas: list[Coordinates], arm: Arm) -> Prepared:
-    fine = discretise.kmeans(replicas[:-1], FINE_STATES, dimensions=dimensions_of(arm), seed=arm.seed)
+    fine = _parted(replicas[:-1], arm)
     cores = purest_cores(fine, replicas[:-1], lag_frames=PCCA_LAG_FRAMES, n_sets=4)
     *train, held_out = discretise.core_states(cores, replicas)
     return Prepared(train, held_out, list)
@@ -159,4 +166,5 @@ CHOICES: dict[str, Callable[[list[Coordinates], Arm], Prepared]] = {
 
 def arm(states: str, model: str, seed: int, **options: Any) -> Arm:
     """Return an arm; options that are not given keep the size of `N_FRAMES` frames every `INTERVAL`."""
-    return Arm(states=states, model=model, seed=seed, options=tuple(sorted(options.items())))
+    made_with = repr((OU_WIDTH, OU_TIME, N_OU, DWELL_FRAMES, FINE_STATES, PCCA_LAG_FRAMES, CORE_RADIUS, MEMBERSHIPS))
+    return Arm(states=states, model=model, seed=seed, options=tuple(sorted(options.items())), made_with=made_with)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from asteroid_nb.errors import InvalidSettings
-from asteroid_nb.rare_events import exact, factors, figures, torsions
+from asteroid_nb.rare_events import comparison, exact, factors, figures, torsions
 from asteroid_nb.rare_events.arms import MODELS, Arm
-from asteroid_nb.rare_events.finding import Finding, write
+from asteroid_nb.rare_events.finding import Finding, reasons, write
 from asteroid_nb.rare_events.four_wells import N_FRAMES
 from asteroid_nb.rare_events.grid import SMALL, arms_of, train_all
 from asteroid_nb.rare_events.torsions import BUNDLED, System
 
 EXACT = {"A": exact.figure_a, "B": exact.figure_b}
 TRAINED: dict[str, Callable[[Sequence[dict[str, Any]]], Finding]] = {
-    **{"C": figures.figure_c, "D": figures.figure_d, "E": figures.figure_e},
+    **{"C": figures.figure_c, "D": comparison.figure_d, "E": comparison.figure_e},
     **{"F": factors.figure_f, "G": factors.figure_g, "H": factors.figure_h},
 }
 ALL = (*EXACT, *TRAINED, "I")
@@ -46,6 +47,8 @@ def run(
         raise InvalidSettings(f"No figure is called {unknown[0]!r}; there are {', '.join(ALL)}.")
     if n_seeds < 1:
         raise InvalidSettings(f"Found {n_seeds} seeds; needed is one at least, and three for the rules.")
+    for system in systems if "I" in names else ():
+        system.load()  # a file that cannot be read is told of before hours of training
     wanted = {name: _arms(name, n_seeds, n_frames) for name in names if name in TRAINED}
     records = dict(_trained(folder, [one for arms in wanted.values() for one in arms], processes))
     found = []
@@ -53,7 +56,9 @@ def run(
         if name in EXACT:
             found.append(EXACT[name]())
         elif name in TRAINED:
-            found.append(TRAINED[name]([records[one] for one in dict.fromkeys(wanted[name])]))
+            some = [records[one] for one in dict.fromkeys(wanted[name])]
+            finding = TRAINED[name](some)
+            found.append(dataclasses.replace(finding, rules=[*finding.rules, *reasons(some)]))
         else:
             found.append(_on_torsions(folder, systems, n_seeds, processes))
     path = write(folder, "states", found, command=command)
@@ -75,4 +80,5 @@ def _trained(folder: Path, arms: Sequence[Arm], processes: int) -> zip:
 def _on_torsions(folder: Path, systems: Sequence[System], n_seeds: int, processes: int) -> Finding:
     arms = [system.arm(model, seed) for system in systems for seed in range(n_seeds) for model in MODELS]
     records = train_all(folder, arms, processes=processes, prepare=torsions.prepare)
-    return torsions.figure_i(records, {system.name: torsions.reference(folder, system) for system in systems})
+    finding = torsions.figure_i(records, {system.name: torsions.reference(folder, system) for system in systems})
+    return dataclasses.replace(finding, rules=[*finding.rules, *reasons(records)])

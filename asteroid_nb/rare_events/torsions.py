@@ -6,8 +6,8 @@ torsions or their TICA components, PCCA+ memberships as cores, the last core vis
 
 from __future__ import annotations
 
-import functools
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from asteroid_nb.data.catalogue import sample
+from asteroid_nb.data.catalogue import SAMPLES, sample
 from asteroid_nb.data.coordinates import Coordinates
+from asteroid_nb.data.data_sets import DIPEPTIDE
 from asteroid_nb.data.torsion_files import load_torsions
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
 from asteroid_nb.files import replacing
 from asteroid_nb.rare_events.arms import MODELS, Arm, Prepared
-from asteroid_nb.rare_events.cores import purest_cores
+from asteroid_nb.rare_events.cores import MEMBERSHIPS, purest_cores
 from asteroid_nb.rare_events.figures import Record, chosen, each
 from asteroid_nb.rare_events.finding import Finding, Rule
 from asteroid_nb.states import discretise
@@ -64,9 +65,22 @@ class System:
             return [one for one in sample("alanine-dipeptide") if isinstance(one, Coordinates)]
         return load_torsions(self.path, dt_fs=self.dt_fs, names=self.names, name=self.name)
 
+    @property
+    def made_with(self) -> str:
+        """Return a word that other data, or other ways to make states of them, would not have."""
+        content = Path(self.path or SAMPLES / f"{DIPEPTIDE}.npz").read_bytes()
+        return f"{zlib.crc32(content):08x} {(LAGS, TOLERANCES, N_CLUSTERS, MEMBERSHIPS)}"
+
     def arm(self, model: str, seed: int) -> Arm:
         options = {key: value for key, value in vars(self).items() if key != "name"}
-        return Arm(states=self.name, model=model, seed=seed, lags_frames=LAGS, options=tuple(sorted(options.items())))
+        return Arm(
+            states=self.name,
+            model=model,
+            seed=seed,
+            lags_frames=LAGS,
+            options=tuple(sorted(options.items())),
+            made_with=self.made_with,
+        )
 
 
 BUNDLED = System(name="alanine dipeptide, 450 K (bundled)")
@@ -77,7 +91,7 @@ KNOWN = {
     "pentapeptide": System(
         name="pentapeptide WLALL, 300 K",
         dt_fs=100_000.0,
-        names=tuple(f"{angle}{number}" for angle in "φψ" for number in range(1, 5)),
+        names=(*(f"φ{number}" for number in range(2, 6)), *(f"ψ{number}" for number in range(1, 5))),
         n_sets=3,
         n_components=4,
     ),
@@ -122,7 +136,6 @@ def _plateau(states: Sequence[Any]) -> int:
     return plateau_lag(found, tolerance=TOLERANCES[-1])
 
 
-@functools.cache
 def _reference(system: System) -> dict[str, Any]:
     coordinates = system.load()
     if system.n_components:
@@ -153,7 +166,7 @@ def reference(folder: Path, system: System) -> dict[str, Any]:
     """Return the Bayesian model's slowest timescale at the plateau lag, kept in the folder once it is known."""
     plain = "".join(letter if letter.isalnum() else "-" for letter in system.name)
     path = folder / "references" / f"{plain}.json"
-    told = {"system": json.loads(json.dumps(vars(system)))}
+    told = {"system": json.loads(json.dumps({**vars(system), "made_with": system.made_with}))}
     if path.is_file():
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["system"] == told["system"]:

@@ -40,6 +40,11 @@ def listed(trajectories: Several) -> list[Coordinates]:
     several = [trajectories] if isinstance(trajectories, Coordinates) else list(trajectories)
     if not several:
         raise InvalidTrajectory("No trajectory was given. Pass one `Coordinates` or more.")
+    if other := [one for one in several if not isinstance(one, Coordinates)]:
+        raise InvalidTrajectory(
+            f"Found a {type(other[0]).__name__} where `Coordinates` are needed. Make them of a trajectory with "
+            "backbone_torsions, or of any numbers [frames, dimensions] with Coordinates(values, dt_fs)."
+        )
     kinds = {(one.names, one.periodic, one.dt_fs, projection_of(one)) for one in several}
     if len(kinds) > 1:
         seen = "; ".join(sorted(f"{', '.join(names)} every {dt_fs:g} fs" for names, _, dt_fs, _ in kinds))

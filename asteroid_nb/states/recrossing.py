@@ -191,7 +191,8 @@ def remove_recrossings(
         cores = _cores(core_of, n_states=trajectory.n_states)
         visited, changes = cores[visited], {"n_states": int(cores.max()) + 1, "labels": tuple(labels)}
     states = rule(visited, **settings)
-    record = {"recrossing": {"rule": rule.__name__, **settings}, "frames_cut": trajectory.n_frames - len(states)}
+    cut = int(trajectory.provenance.get("frames_cut", 0)) + trajectory.n_frames - len(states)
+    record = {"recrossing": {"rule": rule.__name__, **settings}, "frames_cut": cut}
     provenance = {**trajectory.provenance, **record}
     return dataclasses.replace(trajectory, states=states, provenance=provenance, **changes)
 

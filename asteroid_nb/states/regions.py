@@ -117,7 +117,7 @@ class Boxes(Points):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grid:
-    """Equal bins along each dimension, the outermost without end.
+    """Equal bins along each dimension, the outermost without end; angles are counted from ``low`` once round.
 
     Args:
         low: [dimensions].
@@ -145,6 +145,8 @@ class Grid:
         return self.low + (index + 0.5) * width
 
     def nearest(self, values: Float[np.ndarray, "frames dimensions"]) -> Int[np.ndarray, " frames"]:
+        if self.periodic:  # the first bin need not begin at −π
+            values = self.low + (values - self.low) % (2 * np.pi)
         bins = [
             equal_bins(values[:, at], int(count), low=float(self.low[at]), high=float(self.high[at]))
             for at, count in enumerate(self.n_bins)

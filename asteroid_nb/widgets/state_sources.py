@@ -10,7 +10,7 @@ import numpy as np
 
 from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.data.trajectory import StateTrajectory
-from asteroid_nb.errors import AsteroidError, InvalidTrajectory
+from asteroid_nb.errors import AsteroidError, InvalidSettings, InvalidTrajectory
 from asteroid_nb.shapes import Float, Int
 from asteroid_nb.states import kinetics
 from asteroid_nb.states.windows import must_agree
@@ -42,12 +42,23 @@ class StateSources:
         lags_frames: Sequence[int] | None = None,
         temperature_K: float | None = None,
     ):
+        if not isinstance(trajectories, Mapping):
+            raise InvalidTrajectory(
+                f"Found a {type(trajectories).__name__} where a mapping is needed: {{'MD': trajectories, 'LSTM': …}}, "
+                "the reference first."
+            )
         self.paths = {str(name): _several(paths) for name, paths in trajectories.items()}
         if not self.paths or not all(self.paths.values()):
             raise InvalidTrajectory(
                 f"Found trajectories of {', '.join(self.paths) or 'nobody'}, and none for at least one name. Give a "
                 "mapping from names to state trajectories, the reference first."
             )
+        for name, paths in self.paths.items():
+            if other := [path for path in paths if not isinstance(path, StateTrajectory)]:
+                raise InvalidTrajectory(
+                    f"{name!r} holds a {type(other[0]).__name__}; needed are state trajectories. Make them of "
+                    "coordinates with a partition: partition.assign(coordinates)."
+                )
         must_agree([path for paths in self.paths.values() for path in paths])
         self.names = tuple(self.paths)
         self.exact_timescales_fs = tuple(float(time) for time in exact_timescales_fs)
@@ -55,6 +66,17 @@ class StateSources:
         self.temperature_K = temperature_K
         self.lags_frames = self._lags(lags_frames)
         self.coordinates = _by_name(coordinates, self.reference)
+        if unknown := [name for name in self.coordinates if name not in self.paths]:
+            raise InvalidTrajectory(
+                f"Found coordinates of {unknown[0]!r}; there are states of {', '.join(self.names)}."
+            )
+        if temperature_K is not None and not temperature_K > 0:
+            raise InvalidSettings(f"temperature_K was {temperature_K!r}; it must be positive, or left out.")
+        if exact_passage_fs is not None and np.shape(exact_passage_fs) != (self.n_states, self.n_states):
+            raise InvalidSettings(
+                f"exact_passage_fs has shape {np.shape(exact_passage_fs)}; needed is one time from each of "
+                f"{self.n_states} states to each."
+            )
         for name, found in self.coordinates.items():
             _must_fit(name, found, self.paths.get(name, []))
         self._clean = clean
@@ -167,9 +189,15 @@ class StateSources:
         return values[drawn], states[drawn], f"{said}{lost}."
 
     def _lags(self, given: Sequence[int] | None) -> np.ndarray:
-        if given is not None:
-            return np.unique(np.asarray(given))
         longest = min(max(path.n_frames for path in paths) for paths in self.paths.values())
+        if given is not None:
+            lags = np.unique(np.asarray(given))
+            if not lags.size or not np.issubdtype(lags.dtype, np.integer) or lags[0] < 1 or lags[-1] >= longest:
+                raise InvalidSettings(
+                    f"The lags were {list(given)}; needed are whole numbers of frames from 1 to {longest - 1}, which "
+                    "all names have."
+                )
+            return lags
         return np.unique(np.geomspace(1, max(1, LONGEST_SHARE * longest), N_LAGS).round().astype(int))
 
     def _once(self, what: str, name: str, compute: Callable[..., Any], /, **settings: Any) -> Any:

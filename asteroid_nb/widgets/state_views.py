@@ -179,9 +179,10 @@ def _one_of(name: str, number: int, several: int) -> str:
 
 
 def _pairs(sources: StateSources) -> list[tuple[str, str]]:
-    """Return which torsions make a map: neighbours in the order given, as φ and ψ are."""
+    """Return which torsions make a map: φ and ψ of one residue, of other names those beside each other."""
     found = sources.coordinates.get(sources.reference)
     if not found or not found[0].periodic:
         return []
     names = found[0].names
-    return list(zip(names[::2], names[1::2], strict=False))
+    residues = [(name, f"ψ{name[1:]}") for name in names if name.startswith("φ") and f"ψ{name[1:]}" in names]
+    return residues or list(zip(names[::2], names[1::2], strict=False))
