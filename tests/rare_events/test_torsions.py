@@ -170,6 +170,13 @@ def test_the_reference_is_kept_and_remade_for_another_system(path, tmp_path, mon
     assert torsions.reference(tmp_path, system(other, name="new"))["mean_fs"] == 5.0, "the file holds other data"
 
 
+def test_the_reference_of_other_data_under_the_same_name_is_another(tmp_path):
+    one = system(archive(tmp_path / "wells.npz", n_frames=1500))
+    first = torsions.reference(tmp_path, one)
+    archive(tmp_path / "wells.npz", n_frames=1600)
+    assert torsions.reference(tmp_path, one)["n_frames"] > first["n_frames"]
+
+
 # --- Figure I -------------------------------------------------------------------------------------------------------
 
 #: A reference of 20 ps, between 18 and 22.
