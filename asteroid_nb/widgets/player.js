@@ -1,4 +1,4 @@
-// Play, pause, step, speed, loop and a slider in fs, for a whole panel: everything in the browser, so that it works while
+// Play, pause, step, speed, loop and a slider in time, for a whole panel: everything in the browser, so that it works while
 // the kernel is busy and in an exported page. Space plays, arrows step, wherever in the panel the keyboard is.
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const BASE_INTERVAL_MS = 80;
@@ -19,10 +19,24 @@ const button = (icon, label, act) => {
   return made;
 };
 
-function timeText(time, signed) {
-  const rounded = Number(time.toPrecision(6));
+// Times of a forecast are read in fs, also where they pass 1 ps; those of a long simulation are not.
+const LONG_FS = 1e5;
+const UNITS = [
+  ["µs", 1e9],
+  ["ns", 1e6],
+  ["ps", 1e3],
+];
+
+// One unit for all times of a player.
+function unitOf(times) {
+  const longest = times.reduce((most, time) => Math.max(most, Math.abs(time)), 0);
+  return (longest >= LONG_FS && UNITS.find(([, fs]) => longest >= fs)) || ["fs", 1];
+}
+
+function timeText(time, signed, [name, fs]) {
+  const rounded = Number((time / fs).toPrecision(6));
   const sign = rounded < 0 ? "−" : signed && rounded > 0 ? "+" : "";
-  return `${sign}${Math.abs(rounded)} fs`;
+  return `${sign}${Math.abs(rounded)} ${name}`;
 }
 
 const last = (model) => model.get("times_fs").length - 1;
@@ -207,7 +221,7 @@ function render({ model, el }) {
     const times = model.get("times_fs");
     time.max = last(model);
     time.value = model.get("frame");
-    const text = timeText(times[model.get("frame")] ?? 0, model.get("marked"));
+    const text = timeText(times[model.get("frame")] ?? 0, model.get("marked"), unitOf(times));
     readout.textContent = text;
     time.setAttribute("aria-valuetext", text);
     const share = (100 * model.get("present")) / Math.max(1, last(model));

@@ -13,7 +13,7 @@ HERE = files("asteroid_nb.widgets")
 
 
 class Player(anywidget.AnyWidget):
-    """Play, pause, step, speed, loop and a slider in fs; the hub of a panel.
+    """Play, pause, step, speed, loop and a slider in time, fs unless simulations are long; the hub of a panel.
 
     Link ``frame``, ``atom`` (the chosen one, −1 for none) and ``colour`` to whatever shall follow. ``colours`` are
     those a menu offers.
