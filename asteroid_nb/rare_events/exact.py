@@ -90,7 +90,7 @@ def figure_b(*, n_frames: int = N_FRAMES, seed: int = 0) -> Finding:
         key="B",
         title="Can a minimum dwell replace core sets?",
         head=("shortest dwell (frames)", "t2", "t3"),
-        rows=[(m, f"{row[0]:.1f}", f"{row[1]:.1f}") for m, row in zip(DWELLS, scan, strict=True)]
+        rows=[(m, *(f"{t:.1f}" if np.isfinite(t) else "–" for t in row)) for m, row in zip(DWELLS, scan, strict=True)]
         + [("core set", f"{cores[0]:.1f}", f"{cores[1]:.1f}"), ("exact", f"{exact[0]:.1f}", f"{exact[1]:.1f}")],
         rules=[
             Rule(

@@ -146,7 +146,8 @@ def figure_g(records: Sequence[Record]) -> Finding:
         rules=rules,
         drawings={"figure-G": dimension_bars(bars, exact_fs=exact * FS_PER_UNIT, title="t2 by coordinates and states")},
         note="Fast coordinates are four Ornstein–Uhlenbeck processes as wide as the wells are apart. Cores take the "
-        "highest PCCA+ membership that leaves each of four sets a member; x alone may have no such sets.",
+        "highest PCCA+ membership that leaves each of four sets a member. x alone has fewer places than states are "
+        "asked for: each place is one.",
     )
 
 

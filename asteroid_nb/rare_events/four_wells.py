@@ -130,8 +130,11 @@ def through_cores(states: Sequence[StateTrajectory], *, core_of: np.ndarray) -> 
 def _parted(train: list[Coordinates], arm: Arm) -> discretise.Partition:
     """Return k-means states; on x alone the chain has fewer places than states are asked for, each then is one."""
     dimensions = dimensions_of(arm)
-    places = np.unique(np.concatenate([one.select(dimensions).values for one in train]), axis=0)
-    return discretise.kmeans(train, min(FINE_STATES, len(places)), dimensions=dimensions, seed=arm.seed)
+    frames = np.concatenate([one.select(dimensions).values for one in train])
+    n_places = len(np.unique(frames, axis=0))
+    if n_places > FINE_STATES:
+        return discretise.kmeans(train, FINE_STATES, dimensions=dimensions, seed=arm.seed)
+    return discretise.kmeans(train, n_places, dimensions=dimensions, seed=arm.seed, most_frames=len(frames))
 
 
 def _fine(replicas: list[Coordinates], arm: Arm) -> Prepared:
