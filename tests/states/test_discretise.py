@@ -297,3 +297,18 @@ def test_a_file_that_is_no_partition(tmp_path):
             Partition.load(tmp_path / "partition.json")
     with pytest.raises(UnreadableFile, match="holds no partition"):
         Partition.load(tmp_path / "nowhere.json")
+
+
+def test_bins_of_angles_may_begin_anywhere_on_the_circle():
+    """From 0 to 2π a negative angle lies in the upper half, not in the first bin."""
+    angles = np.linspace(-np.pi, np.pi, 400, endpoint=False)[:, None]
+    made = bins(Coordinates(angles, 1.0, ("ψ",), periodic=True), 4, low=0.0, high=2 * np.pi)
+    expected = (np.degrees(angles[:, 0]) % 360 // 90).astype(int)
+    assert made.n_states == 4 and np.array_equal(
+        made.assign(Coordinates(angles, 1.0, ("ψ",), periodic=True)).states, expected
+    )
+
+
+def test_what_is_no_coordinates_is_named():
+    with pytest.raises(InvalidTrajectory, match="Found a ndarray where `Coordinates` are needed"):
+        kmeans([np.zeros((10, 2))], 2)  # type: ignore[list-item]  # the mistake under test

@@ -374,3 +374,10 @@ def test_many_frames_are_looked_at_in_pieces(monkeypatch):
 
 def test_frames_between_cores_carry_one_mark_everywhere():
     assert cores_within(np.array([[5.0]]), np.array([[0.0]]), radius=1.0) == recrossing.BETWEEN_CORES
+
+
+def test_frames_cut_by_one_rule_are_still_counted_after_the_next():
+    whole = StateTrajectory(np.array([2, 2, 0, 0, 1, 0, 0, 1, 1, 1]), 3, 10.0)
+    once = remove_recrossings(whole, core_sets, core_of=np.array([0, 1, -1]))
+    twice = remove_recrossings(once, minimum_dwell, min_frames=2)
+    assert once.provenance["frames_cut"] == twice.provenance["frames_cut"] == whole.n_frames - twice.n_frames == 2

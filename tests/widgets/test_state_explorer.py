@@ -16,7 +16,7 @@ from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.data.dipeptide import PHI, PSI
 from asteroid_nb.data.geometry import torsions
 from asteroid_nb.data.trajectory import StateTrajectory
-from asteroid_nb.errors import InvalidTrajectory, ModelMismatch
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch
 from asteroid_nb.states import kinetics
 from asteroid_nb.states.landscapes import FS_PER_UNIT, WELLS, four_well_partitions, four_wells
 from asteroid_nb.states.one_step import label_passage_times
@@ -391,3 +391,34 @@ def test_names_bring_no_markup(models):
         assert "<img" not in json.dumps(figure) and "<b>" not in json.dumps(figure)
         assert "<img" not in explorer.words.value + explorer.structures.words.value + explorer.structures.title.value
     explorer.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"temperature_K": 0}, InvalidSettings, "temperature_K was 0"),
+        ({"exact_passage_fs": np.zeros((2, 2))}, InvalidSettings, r"has shape \(2, 2\)"),
+        ({"lags_frames": [1, 10_000]}, InvalidSettings, "whole numbers of frames from 1 to 2999"),
+        ({"lags_frames": [0, 5]}, InvalidSettings, "from 1 to"),
+        ({"coordinates": {"Md": []}}, InvalidTrajectory, "coordinates of 'Md'; there are states of MD"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_at_the_door(models, change, error, words):
+    with pytest.raises(error, match=words):
+        explore_states({"MD": models}, **change)
+
+
+def test_other_things_than_states_are_named(models):
+    with pytest.raises(InvalidTrajectory, match="Found a list where a mapping is needed"):
+        explore_states(models)
+    with pytest.raises(InvalidTrajectory, match="'MD' holds a ndarray"):
+        explore_states({"MD": [np.zeros(5, dtype=int)]})
+
+
+def test_maps_pair_torsions_of_one_residue():
+    names = ("ψ1", "φ2", "ψ2", "φ3")
+    path = StateTrajectory(np.arange(50) % 2, 2, 10.0)
+    values = np.random.default_rng(0).uniform(-3, 3, (50, 4))
+    made = explore_states({"MD": path}, coordinates=Coordinates(values, 10.0, names, periodic=True))
+    choose(made, MAPS)
+    assert made.which.label == "φ2, ψ2" and len(made.which.options) == 1
