@@ -34,26 +34,6 @@ def figure_f(records: Sequence[Record]) -> Finding:
         for name, of in who
         for states in (NEAREST, CORE_SET)
     }
-    rules = []
-    for name in ("MD", "LSTM"):
-        off = np.abs(means[name, NEAREST] / exact - 1)
-        rules.append(
-            Rule(
-                asked=f"{name}: the raw states' error shrinks with every longer interval",
-                measured=" → ".join(f"{value:.0%}" for value in off),
-                holds=bool((np.diff(off) < 0).all()),
-            )
-        )
-        moved = float(np.ptp(means[name, CORE_SET])) / exact
-        said = " → ".join(f"{value:.1f}" for value in means[name, CORE_SET])
-        furthest = float(np.abs(means[name, CORE_SET] / exact - 1).max())
-        rules.append(
-            Rule(
-                asked=f"{name}: the core set's t2 is flat (moves by {FLAT:.0%} at most, no further from exact)",
-                measured=f"moves by {moved:.0%}, off by up to {furthest:.0%}: {said}",
-                holds=moved <= FLAT and furthest <= FLAT,
-            )
-        )
     drawn = saving_interval(
         np.array(INTERVALS) * FS_PER_UNIT,
         {f"{states}: {name}": values * FS_PER_UNIT for (name, states), values in means.items()},
@@ -76,12 +56,31 @@ def figure_f(records: Sequence[Record]) -> Finding:
             )
             for at in INTERVALS
         ],
-        rules=rules,
+        rules=[rule for name in ("MD", "LSTM") for rule in _rules_f(name, means, exact)],
         drawings={"figure-F": drawn},
         note="One-step estimates of t2, the same physical time for every interval; mean ± standard deviation over "
         f"{len(found[CORE_SET, INTERVAL])} seeds. Models see {TRAINED_FRAMES:,} frames in training, those of the "
         f"longest interval fewer (at most {MOST_EPOCHS} epochs), and make chains of {CHAIN_FRAMES:,} frames each.",
     )
+
+
+def _rules_f(name: str, means: dict[tuple[str, str], np.ndarray], exact: float) -> list[Rule]:
+    off = np.abs(means[name, NEAREST] / exact - 1)
+    moved = float(np.ptp(means[name, CORE_SET])) / exact
+    furthest = float(np.abs(means[name, CORE_SET] / exact - 1).max())
+    said = " → ".join(f"{value:.1f}" for value in means[name, CORE_SET])
+    return [
+        Rule(
+            asked=f"{name}: the raw states' error shrinks with every longer interval",
+            measured=" → ".join(f"{value:.0%}" for value in off),
+            holds=bool((np.diff(off) < 0).all()),
+        ),
+        Rule(
+            asked=f"{name}: the core set's t2 is flat (moves by {FLAT:.0%} at most, no further from exact)",
+            measured=f"moves by {moved:.0%}, off by up to {furthest:.0%}: {said}",
+            holds=moved <= FLAT and furthest <= FLAT,
+        ),
+    ]
 
 
 def _at(records: Sequence[Record], states: str, interval: float) -> list[Record]:

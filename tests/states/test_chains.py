@@ -9,6 +9,7 @@ import pytest
 from scipy.linalg import expm
 
 from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.rare_events.exact import INTERVALS, PRINTED, ROUNDING
 from asteroid_nb.states.chains import ExactChain
 from asteroid_nb.states.landscapes import (
     PRINZ_INTERVAL,
@@ -22,19 +23,6 @@ from asteroid_nb.states.landscapes import (
 )
 from asteroid_nb.states.one_step import label_passage_times, one_step, one_step_table
 from asteroid_nb.states.recrossing import core_sets
-
-INTERVALS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10)
-
-#: One-step estimates of t2 at these intervals; the truth is 71.0.
-TABLE = {
-    "x only, 4 states": (0.9, 1.8, 2.7, 6.8, 9.3, 16.6, 23.2),
-    "x only, 20 bins": (1.9, 3.0, 3.8, 7.6, 10.0, 17.2, 24.2),
-    "2-D, nearest of 4": (14.1, 27.2, 36.2, 57.9, 63.7, 69.4, 70.2),
-    "2-D, 400 cells": (45.5, 61.7, 66.0, 69.9, 70.5, 70.9, 71.0),
-    "core set": (70.6, 70.7, 70.8, 70.9, 71.0, 71.0, 71.0),
-}
-#: Printed to one decimal; a little more for numbers that end on a five.
-ROUNDING = 0.06
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +57,9 @@ def table(wells, partitions) -> dict:
     return one_step_table(wells, partitions, INTERVALS, n_modes=2)
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", PRINTED)
 def test_the_table_of_partitions_and_intervals(table, name):
-    found, printed = table[name][:, 0], np.array(TABLE[name])
+    found, printed = table[name][:, 0], np.array(PRINTED[name])
     np.testing.assert_allclose(found, printed, atol=ROUNDING, rtol=0)
     firm = printed >= 6  # below, the printed digit itself is coarser than one per cent
     np.testing.assert_allclose(found[firm], printed[firm], rtol=0.01)
