@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from asteroid_nb.rare_events.finding import processor
 from asteroid_nb.states.language import build, n_parameters
 from asteroid_nb.states.markov import MarkovChain
 from asteroid_nb.states.run import LanguageRun
@@ -81,13 +82,6 @@ def measured(name: str, n_states: int, n_chains: int) -> dict[str, Any]:
         "slowest": round(min(rates)),
         "fastest": round(max(rates)),
     }
-
-
-def processor() -> str:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def report(records: list[dict[str, Any]], hardware: str) -> str:
