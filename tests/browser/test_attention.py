@@ -105,9 +105,10 @@ def test_a_click_on_a_row_chooses_the_query_everywhere(notebook):
     click_cell(notebook, 2, 5, shape=(11, 11))
     notebook.settle(lambda: notebook.ask("explorer.atom") == 2)
     notebook.settle(lambda: chosen_query(notebook) == "O1")
-    assert outlined_rows(notebook) == [2]
-    assert {link[0] for link in notebook.ask("explorer.comparison.views[0].anb_links")} == {2}
-    assert notebook.page.locator("[role=status]").inner_text().startswith("O1 looks mostly at")
+    notebook.settle(lambda: outlined_rows(notebook) == [2])
+    notebook.settle(lambda: {link[0] for link in notebook.ask("explorer.comparison.views[0].anb_links")} == {2})
+    status = notebook.page.locator("[role=status]")
+    notebook.settle(lambda: status.inner_text().startswith("O1 looks mostly at"))
     after = notebook.pictures()[0]
     assert not blank(after) and not np.array_equal(before, after)
     assert notebook.complaints == []
@@ -126,7 +127,7 @@ def test_a_click_on_an_atom_in_3d_moves_map_and_list(notebook):
     click_the_middle(notebook)
     notebook.settle(lambda: notebook.ask("explorer.atom") == 5)
     notebook.settle(lambda: chosen_query(notebook) == "H3")
-    assert outlined_rows(notebook) == [5]
+    notebook.settle(lambda: outlined_rows(notebook) == [5])
     assert not np.array_equal(before, notebook.pictures()[0])
     assert notebook.complaints == []
 
@@ -135,7 +136,7 @@ def test_a_register_is_chosen_by_its_row_and_has_no_place(notebook):
     click_cell(notebook, 9, 0, shape=(11, 11))  # blank: local attention keeps registers apart
     notebook.settle(lambda: chosen_query(notebook) == "register 1")
     notebook.settle(lambda: outlined_rows(notebook) == [9])
-    assert notebook.ask("[explorer.atom, explorer.comparison.views[0].anb_links]") == [-1, []]
+    notebook.settle(lambda: notebook.ask("[explorer.atom, explorer.comparison.views[0].anb_links]") == [-1, []])
 
 
 def test_the_controls_show_what_they_say(notebook):
@@ -150,7 +151,7 @@ def test_the_controls_show_what_they_say(notebook):
     handle.focus()
     handle.press("ArrowRight")
     notebook.settle(lambda: notebook.ask("explorer.comparison.player.frame") == 11)
-    assert "+4 fs" in title(notebook)
+    notebook.settle(lambda: "+4 fs" in title(notebook))
     control(notebook, "kind").select_option("decoder transformation")
     notebook.settle(lambda: "decoder transformation" in title(notebook) and "H6" in title(notebook))
     assert notebook.complaints == [] == notebook.cell_errors()
