@@ -59,6 +59,10 @@ class TrainingDiverged(AsteroidError, RuntimeError):
     """The loss is no longer finite."""
 
 
+class NotConverged(AsteroidError, RuntimeError):
+    """A fixed point was not reached within the tolerance and the steps allowed."""
+
+
 class SimulationFailed(AsteroidError, RuntimeError):
     """The engine gave up, or the molecule flew apart."""
 

@@ -32,7 +32,8 @@ class Task(Protocol):
     """What a wing must bring.
 
     It may also have ``identity``, a mapping of plain values (settings of the model and the loss, what the data are)
-    that a resumed training must share with the interrupted one.
+    that a resumed training must share with the interrupted one; and ``measured``, numbers by name that each validation
+    leaves there and that join the epoch's record.
     """
 
     @property
@@ -210,6 +211,7 @@ class _Loop:
         self._tick()
         record = {"epoch": self.epoch + 1, "step": self.step, "train_loss": self.loss_sum / self.step_in_epoch}
         record |= {"validation_loss": validation, "seconds": self.seconds, "seconds_left": self._seconds_left()}
+        record |= getattr(self.task, "measured", {})
         self.epoch, self.step_in_epoch, self.loss_sum = self.epoch + 1, 0, 0.0
         self.result.history.append(record)
         self.save()

@@ -30,6 +30,7 @@ OLDEST = {
     "mdtraj": "1.11",
     "ase": "3.24",
     "deeptime": "0.4.4",
+    "e3nn": "0.5.6",
     "scipy": "1.13",
     "pooch": "1.8",
     "safetensors": "0.5",

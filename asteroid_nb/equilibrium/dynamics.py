@@ -1,0 +1,235 @@
+"""Molecular dynamics by ASE on a trained force field whose solver starts where the last step ended."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from asteroid_nb.equilibrium.fixed_point import Solver
+from asteroid_nb.equilibrium.forces import Answer, evaluate
+from asteroid_nb.equilibrium.run import ForceFieldRun
+from asteroid_nb.equilibrium.warm_start import Policy, WarmStart
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, NotConverged
+
+if TYPE_CHECKING:
+    import ase
+
+#: The cheapest policy and tolerance that conserve the energy; see ``asteroid-nb bench equilibrium``.
+DEFAULT_POLICY, DEFAULT_TOLERANCE = "linear+recycle", 3e-4
+
+PRECISIONS = {"single": torch.float32, "double": torch.float64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverRecord:
+    """What one call for forces took.
+
+    Args:
+        steps: evaluations of f; of the molecule that needed most.
+        adjoint_steps: vector–Jacobian products.
+        residual, adjoint_residual: of the last state, the largest over molecules.
+        seconds: of the whole call.
+        cold: nothing was known from before.
+    """
+
+    steps: int
+    adjoint_steps: int
+    residual: float
+    adjoint_residual: float
+    seconds: float
+    cold: bool
+
+
+class WarmForces:
+    """Energies and forces of one system after another step, each solved from what the steps before left.
+
+    Args:
+        run: a trained force field, an equilibrium model or an explicit twin.
+        policy: of the warm start, one of `warm_start.POLICIES`.
+        tolerance: of the solvers of z and λ.
+        max_steps: evaluations before giving up.
+        precision: "double", or "single", which meets tolerances down to about 1e-6.
+        device: where the model computes.
+
+    Raises:
+        InvalidSettings: an unknown policy or precision, or an impossible tolerance.
+    """
+
+    def __init__(
+        self,
+        run: ForceFieldRun,
+        *,
+        policy: str = DEFAULT_POLICY,
+        tolerance: float = DEFAULT_TOLERANCE,
+        max_steps: int = 100,
+        precision: str = "double",
+        device: str = "cpu",
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise InvalidSettings(f"precision was {precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+        self.run, self.device, self.precision = run, device, PRECISIONS[precision]
+        self.solver = Policy(policy).solver(Solver(tolerance=tolerance, max_steps=max_steps))
+        self.model = run.copy_of_model(device, self.precision)
+        self.warm = WarmStart(policy)
+        self.history: list[SolverRecord] = []
+        self.system: tuple[Any, ...] = ()
+
+    def reset(self) -> None:
+        """Start the next solve cold, as for another system."""
+        self.warm.reset()
+        self.system = ()
+
+    def __call__(
+        self,
+        positions: np.ndarray,
+        atomic_numbers: np.ndarray,
+        *,
+        cell: np.ndarray | None = None,
+        periodic: tuple[bool, bool, bool] = (False, False, False),
+        charges: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return energies [molecules] in eV and forces [molecules, atoms, 3] in eV/Å.
+
+        Another system than at the last call (elements, their order, charges, box vectors' periodicity) starts cold.
+
+        Args:
+            positions: [molecules, atoms, 3] Å.
+            atomic_numbers: [molecules, atoms].
+            charges: part of what the system is; the model itself does not know them.
+
+        Raises:
+            InvalidTrajectory: positions that are not finite, or atoms on top of each other.
+            ModelMismatch: an element it has not learnt from.
+            NotConverged: the tolerance was not met; what was kept is dropped.
+        """
+        began = time.perf_counter()
+        self._must_be_places(positions)
+        self.run.must_know(np.unique(atomic_numbers))
+        self._must_be_the_same(atomic_numbers, cell, periodic, charges)
+        places = torch.as_tensor(positions, dtype=self.precision, device=self.device)
+        start = self.warm.start(places)
+        try:
+            answer = evaluate(
+                self.model,
+                places,
+                torch.as_tensor(atomic_numbers, dtype=torch.int64, device=self.device),
+                solver=self.solver,
+                start=start,
+                cell=None if cell is None else torch.as_tensor(cell, dtype=self.precision, device=self.device),
+                periodic=periodic,
+            )
+        except NotConverged:
+            self.warm.reset()
+            raise
+        self.warm.update(answer, places)
+        own = np.vectorize({0: 0.0, **self.run.atomic_energies_eV}.get, otypes=[float])(atomic_numbers).sum(1)
+        energies, forces = answer.energies.double().cpu().numpy() + own, answer.forces.double().cpu().numpy()
+        self.history.append(_record(answer, time.perf_counter() - began, cold=start.z is None))
+        return energies, forces
+
+    def _must_be_places(self, positions: np.ndarray) -> None:
+        if not np.isfinite(positions).all():
+            atom = int(np.argwhere(~np.isfinite(positions))[0][1])
+            self.reset()
+            raise InvalidTrajectory(
+                f"The position of atom {atom} is not a number. Look at the step before: the time step may be too long."
+            )
+
+    def _must_be_the_same(
+        self, atomic_numbers: np.ndarray, cell: np.ndarray | None, periodic: tuple[bool, ...], charges: Any
+    ) -> None:
+        """Forget what is known of another system."""
+        box = (cell is not None, *periodic)
+        known = (atomic_numbers.shape, atomic_numbers.tobytes(), box, None if charges is None else charges.tobytes())
+        if known != self.system:
+            self.warm.reset()
+            self.system = known
+
+
+def _record(answer: Answer, seconds: float, *, cold: bool) -> SolverRecord:
+    steps, residuals = (
+        [0 if part is None else int(part.n_steps.max()) for part in (answer.z, answer.adjoint)],
+        [0.0 if part is None else float(part.residual.max()) for part in (answer.z, answer.adjoint)],
+    )
+    return SolverRecord(
+        steps=steps[0], adjoint_steps=steps[1], residual=residuals[0], adjoint_residual=residuals[1],
+        seconds=seconds, cold=cold,
+    )  # fmt: skip
+
+
+def calculator(run: ForceFieldRun, *, n_molecules: int = 1, **options: Any) -> Any:
+    """Return an ASE calculator that keeps what the last step left.
+
+    It has ``history``, one `SolverRecord` a call, and ``reset()``.
+
+    Args:
+        n_molecules: copies of one molecule, one after the other in the Atoms, that do not see each other and are
+            solved as one batch.
+        options: of `WarmForces`: policy, tolerance, max_steps, precision, device.
+
+    Raises:
+        MissingExtra: ASE is not installed.
+        InvalidSettings: an option outside its range.
+    """
+    return _calculator_class()(WarmForces(run, **options), n_molecules)
+
+
+@functools.cache
+def _calculator_class() -> Any:
+    from ase.calculators.calculator import Calculator, all_changes
+
+    class EquilibriumCalculator(Calculator):
+        """Energies and forces of a trained force field; ``energies`` holds those of each molecule of a batch."""
+
+        implemented_properties = ["energy", "forces"]
+
+        def __init__(self, forces: WarmForces, n_molecules: int) -> None:
+            super().__init__()
+            self.solves, self.n_molecules = forces, n_molecules
+            self.energies = np.zeros(n_molecules)
+
+        @property
+        def history(self) -> list[SolverRecord]:
+            return self.solves.history
+
+        def reset(self) -> None:
+            """Start the next solve cold."""
+            super().reset()
+            if hasattr(self, "solves"):  # ASE resets before there is anything
+                self.solves.reset()
+
+        def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes):
+            super().calculate(atoms, properties, system_changes)
+            here: Any = self.atoms
+            self.energies, forces = _of_atoms(self.solves, here, self.n_molecules)
+            self.results = {"energy": float(self.energies.sum()), "forces": forces.reshape(-1, 3)}
+
+    return EquilibriumCalculator
+
+
+def _of_atoms(solves: WarmForces, atoms: ase.Atoms, n_molecules: int) -> tuple[np.ndarray, np.ndarray]:
+    if len(atoms) % n_molecules or (n_molecules > 1 and atoms.pbc.any()):
+        raise InvalidSettings(
+            f"Found {len(atoms)} atoms{' in a box' if atoms.pbc.any() else ''} for {n_molecules} molecules; a batch "
+            "needs equal molecules without a box. Set n_molecules to how many there are."
+        )
+    periodic = tuple(bool(flag) for flag in atoms.pbc)
+    if any(periodic) and not atoms.cell.array[atoms.pbc].any(axis=1).all():
+        raise InvalidTrajectory("The atoms are periodic along a box vector that is zero. Set the cell, or pbc=False.")
+    return solves(
+        atoms.positions.reshape(n_molecules, -1, 3),
+        atoms.numbers.reshape(n_molecules, -1),
+        cell=atoms.cell.array if any(periodic) else None,
+        periodic=periodic,  # type: ignore[arg-type]
+        charges=atoms.get_initial_charges(),
+    )
+
+
+def settings_of(solves: WarmForces) -> dict[str, Any]:
+    """Return policy and solver as plain values, for records."""
+    return {"policy": solves.warm.policy.name, "solver": asdict(solves.solver), "precision": str(solves.precision)}

@@ -1,0 +1,124 @@
+"""Frames with forces and energies to learn a force field from, of one molecule or several."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from asteroid_nb.data.trajectory import Trajectory
+from asteroid_nb.equilibrium.matching import Batch
+from asteroid_nb.errors import InvalidTrajectory
+from asteroid_nb.shapes import Float, Int
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Frames in one block; a smaller molecule is filled up with atomic number 0.
+
+    Args:
+        positions: [frames, atoms, 3] Å.
+        atomic_numbers: [frames, atoms].
+        forces: [frames, atoms, 3] eV/Å.
+        energies: [frames] eV.
+    """
+
+    positions: Float[np.ndarray, "frames atoms 3"]
+    atomic_numbers: Int[np.ndarray, "frames atoms"]
+    forces: Float[np.ndarray, "frames atoms 3"]
+    energies: Float[np.ndarray, " frames"]
+
+    @classmethod
+    def of(cls, trajectories: Sequence[Trajectory], n_frames: int | None = None) -> Frames:
+        """Return all frames, or ``n_frames`` spread evenly over the trajectories.
+
+        Raises:
+            InvalidTrajectory: no forces, no energies, a box, or fewer frames than asked for.
+        """
+        for one in trajectories:
+            _must_be_labelled(one)
+        chosen = _spread([one.n_frames for one in trajectories], n_frames)
+        most = max(one.n_atoms for one in trajectories)
+        parts = [_block(one, rows, most) for one, rows in zip(trajectories, chosen, strict=True)]
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    def __len__(self) -> int:
+        return len(self.energies)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a word that differs where the frames do."""
+        digest = hashlib.sha256()
+        for array in (self.positions, self.atomic_numbers, self.forces, self.energies):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def force_rms(self) -> float:
+        """Return the root mean square of the forces' components in eV/Å."""
+        return float(np.sqrt(np.mean(self.forces[self.atomic_numbers > 0] ** 2)))
+
+    def atomic_energies(self) -> dict[int, float]:
+        """Return the energies in eV that each element adds at best, by least squares; the smallest where many do."""
+        elements = np.unique(self.atomic_numbers[self.atomic_numbers > 0])
+        counts = (self.atomic_numbers[..., None] == elements).sum(1).astype(float)
+        fitted = np.linalg.lstsq(counts, self.energies, rcond=None)[0]
+        return {int(element): float(energy) for element, energy in zip(elements, fitted, strict=True)}
+
+    def without_atoms(self, atomic_energies: dict[int, float]) -> Frames:
+        """Return the same frames with energies of interaction."""
+        return Frames(self.positions, self.atomic_numbers, self.forces, self.energies - sums(atomic_energies, self))
+
+    def batches(self, rows: np.ndarray, batch_size: int, device: torch.device | str = "cpu") -> Iterator[Batch]:
+        """Yield the chosen frames, ``batch_size`` at a time, in single precision."""
+        for first in range(0, len(rows), batch_size):
+            some = rows[first : first + batch_size]
+            arrays = (self.positions[some], self.atomic_numbers[some], self.forces[some], self.energies[some])
+            kinds = (torch.float32, torch.int64, torch.float32, torch.float32)
+            yield Batch(*(torch.as_tensor(a, dtype=kind).to(device) for a, kind in zip(arrays, kinds, strict=True)))
+
+
+def sums(atomic_energies: dict[int, float], frames: Frames) -> Float[np.ndarray, " frames"]:
+    """Return the energies in eV of each frame's atoms by themselves."""
+    table = np.zeros(256)
+    table[list(atomic_energies)] = list(atomic_energies.values())
+    return table[frames.atomic_numbers].sum(1)
+
+
+def _must_be_labelled(trajectory: Trajectory) -> None:
+    missing = [key for key in ("forces", "energies") if getattr(trajectory, key) is None]
+    if missing:
+        raise InvalidTrajectory(
+            f"{trajectory.name!r} has no {' and no '.join(missing)}, which a force field learns from. Simulate with "
+            "anb.simulate, or load a file that holds them (MD17-like npz, extended xyz)."
+        )
+    if trajectory.cell is not None:
+        raise InvalidTrajectory(
+            f"{trajectory.name!r} has a box; training is for molecules without one (dynamics may have one). "
+            "Train on clusters or molecules: trajectory.replace(cell=None) where no atom sees across the border."
+        )
+
+
+def _spread(lengths: Sequence[int], n_frames: int | None) -> list[np.ndarray]:
+    total = sum(lengths)
+    if n_frames is None:
+        return [np.arange(length) for length in lengths]
+    if not 0 < n_frames <= total:
+        raise InvalidTrajectory(f"n_frames was {n_frames}; the trajectories hold {total}. Ask for 1 to {total}.")
+    chosen = np.linspace(0, total - 1, n_frames).round().astype(int)
+    ends = np.cumsum(lengths)
+    return [chosen[(chosen >= end - n) & (chosen < end)] - (end - n) for end, n in zip(ends, lengths, strict=True)]
+
+
+def _block(trajectory: Trajectory, rows: np.ndarray, most: int) -> tuple[np.ndarray, ...]:
+    spare = ((0, 0), (0, most - trajectory.n_atoms), (0, 0))
+    assert trajectory.forces is not None and trajectory.energies is not None
+    return (
+        np.pad(np.asarray(trajectory.positions[rows], dtype=float), spare),
+        np.pad(np.tile(trajectory.atomic_numbers, (len(rows), 1)), spare[:2]),
+        np.pad(np.asarray(trajectory.forces[rows], dtype=float), spare),
+        np.asarray(trajectory.energies[rows], dtype=float),
+    )

@@ -1,0 +1,189 @@
+"""Training a force field on forces and energies, judged on frames it never learns from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asteroid_nb.checkpoints import CHECKPOINT_FILE
+from asteroid_nb.data.trajectory import Trajectory
+from asteroid_nb.equilibrium.force_field import ForceField
+from asteroid_nb.equilibrium.forces import evaluate
+from asteroid_nb.equilibrium.frames import Frames
+from asteroid_nb.equilibrium.graph import graph
+from asteroid_nb.equilibrium.matching import Batch, Watch, matching_loss, spectral_radius
+from asteroid_nb.equilibrium.run import ForceFieldRun
+from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, ForceObjective
+from asteroid_nb.errors import InvalidTrajectory, NotConverged, TrainingDiverged
+from asteroid_nb.fitting import FitSettings, fit
+from asteroid_nb.progress import Bar, Observer
+
+#: Validation frames looked at after each epoch, and those whose spectral radius is.
+MOST_VALIDATED, RADIUS_FRAMES = 256, 8
+
+#: Of each trajectory, its last part: held out when no validation is given.
+HELD_OUT_SHARE = 0.1
+
+MEV_PER_EV = 1000.0
+
+
+@dataclasses.dataclass
+class ForceTask:
+    """A force field as a `Task` of `asteroid_nb.fitting`.
+
+    ``measured`` holds, after each epoch, evaluations per molecule in training (steps, adjoint_steps), the share of
+    molecules whose solver gave up (unconverged), and on validation frames the energy MAE in meV, evaluations, and the
+    spectral radius.
+    """
+
+    model: ForceField
+    train: Frames
+    validation: Frames
+    objective: ForceObjective
+    batch_size: int
+    watch: Watch = dataclasses.field(default_factory=Watch)
+    measured: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed training must share with the interrupted one."""
+        chosen = {"model": dataclasses.asdict(self.model.settings), "objective": dataclasses.asdict(self.objective)}
+        return {**chosen, "frames": self.train.fingerprint, "validation_frames": self.validation.fingerprint}
+
+    @property
+    def n_steps(self) -> int:
+        return -(-len(self.train) // self.batch_size)
+
+    def batches(self, *, seed: int, device: torch.device) -> Iterator[Batch]:
+        order = np.random.default_rng(seed).permutation(len(self.train))
+        yield from self.train.batches(order, self.batch_size, device)
+
+    def loss(self, model: nn.Module, batch: Batch, *, done: float) -> dict[str, Tensor]:
+        direct = self.model.settings.direct or done < self.objective.pretrain_share
+        return model(matching_loss, batch, self.objective, direct, self.watch)
+
+    def validate(self, model: nn.Module, *, device: torch.device) -> float:
+        """Return the mean absolute error of force components in meV/Å on the held-out frames."""
+        rows = np.linspace(0, len(self.validation) - 1, min(MOST_VALIDATED, len(self.validation))).round().astype(int)
+        asked: Any = model
+        force, energy, steps, atoms = 0.0, 0.0, 0.0, 0
+        for batch in self.validation.batches(rows, 64, device):
+            try:
+                answer = evaluate(asked, batch.positions, batch.atomic_numbers, solver=self.objective.validation)
+            except NotConverged as error:
+                raise TrainingDiverged(
+                    f"In validation: {error} Raise contraction_weight of the objective, or lower the learning rate."
+                ) from error
+            force += float((answer.forces - batch.forces).abs().sum())
+            energy += float((answer.energies - batch.energies).abs().sum())
+            steps += 0.0 if answer.z is None else float(answer.z.n_steps.sum())
+            atoms += int((batch.atomic_numbers > 0).sum())
+        self.measured = {**self.watch.read(), "energy_mae_meV": MEV_PER_EV * energy / len(rows)}
+        self.measured |= {"validation_steps": steps / len(rows), **self._radius(model, device)}
+        return MEV_PER_EV * force / (3 * atoms)
+
+    def _radius(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        if not self.model.settings.implicit:
+            return {}
+        rows = np.arange(min(RADIUS_FRAMES, len(self.validation)))
+        asked: Any = model
+        batch = next(self.validation.batches(rows, RADIUS_FRAMES, device))
+        return {"spectral_radius": float(radius_of(asked, batch, self.objective).max())}
+
+
+def radius_of(model: ForceField, batch: Batch, objective: ForceObjective) -> Tensor:
+    """Return the spectral radius of ∂f/∂z at the fixed point of each molecule."""
+    from asteroid_nb.equilibrium.forces import fixed_point
+
+    with torch.no_grad():
+        edges = graph(batch.positions, batch.atomic_numbers, cutoff_ang=model.settings.cutoff_ang)
+        prepared = model.prepare(edges)
+        found = fixed_point(model, prepared, objective.validation)
+    return spectral_radius(model, prepared, found.z)
+
+
+def train_force_field(
+    trajectories: Trajectory | Sequence[Trajectory],
+    *,
+    validation: Trajectory | Sequence[Trajectory] | None = None,
+    settings: ForceFieldSettings | None = None,
+    objective: ForceObjective | None = None,
+    fit_settings: FitSettings | None = None,
+    n_frames: int | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    observers: Sequence[Observer] | None = None,
+    **fitting: Any,
+) -> ForceFieldRun:
+    """Train a force field on trajectories that hold forces and energies, and return it.
+
+    Args:
+        trajectories: of one molecule or several.
+        validation: held out to choose the epoch by; the last tenth of every trajectory when not given.
+        settings: of the model; the small equilibrium model when not given.
+        objective: what is made small, and by which solvers.
+        fit_settings: `FORCE_FIT` when not given.
+        n_frames: spread evenly over the trajectories (what is not held out); all when not given.
+        folder: where checkpoint, settings and weights go; nothing is written without.
+        resume: go on from the folder's checkpoint.
+        observers: who watches and may stop it; a progress bar when not given.
+        fitting: changes to ``fit_settings`` by name, such as ``n_epochs``, ``device`` or ``seed``.
+
+    Raises:
+        InvalidTrajectory: no forces or energies, a box, or too few frames.
+        ModelMismatch: validation has elements training has not, or a checkpoint of another training.
+        InvalidSettings, TrainingDiverged.
+    """
+    settings, objective = settings or ForceFieldSettings(), objective or ForceObjective()
+    fit_settings = dataclasses.replace(fit_settings or FORCE_FIT, **fitting)
+    learnt, held_out = _parts(trajectories, validation)
+    train, checked = Frames.of(learnt, n_frames), Frames.of(held_out)
+    energies = train.atomic_energies()
+    torch.manual_seed(fit_settings.seed)
+    model = ForceField(settings, energy_scale_eV=train.force_rms)
+    run = ForceFieldRun(model, energies, objective.validation)
+    run.must_know(np.unique(checked.atomic_numbers))
+    task = ForceTask(
+        model, train.without_atoms(energies), checked.without_atoms(energies), objective, fit_settings.batch_size
+    )
+    checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
+    watching = [Bar()] if observers is None else observers
+    result = fit(task, fit_settings, checkpoint=checkpoint, resume=resume, observers=watching)
+    run.history, run.finished = result.history, result.finished
+    run.trained_on = {
+        "names": sorted({one.name for one in learnt}),
+        "n_frames": len(train),
+        "n_validation_frames": len(checked),
+        "objective": dataclasses.asdict(objective),
+        "fit_settings": dataclasses.asdict(fit_settings),
+        "force_rms_eV_per_ang": train.force_rms,
+    }
+    if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
+        run.save(folder)
+    return run
+
+
+def _parts(
+    trajectories: Trajectory | Sequence[Trajectory], validation: Trajectory | Sequence[Trajectory] | None
+) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Return what is learnt from and what is held out: given, or the last part of each trajectory."""
+    learnt = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
+    if not learnt:
+        raise InvalidTrajectory("No trajectory was given. Pass one or more that hold forces and energies.")
+    if validation is not None:
+        return learnt, [validation] if isinstance(validation, Trajectory) else list(validation)
+    shortest = min(one.n_frames for one in learnt)
+    if shortest < 10:
+        raise InvalidTrajectory(
+            f"A trajectory of {shortest} frames leaves no last tenth to hold out. Use longer ones, or give validation."
+        )
+    cuts = [one.n_frames - max(1, round(HELD_OUT_SHARE * one.n_frames)) for one in learnt]
+    return [one[:cut] for one, cut in zip(learnt, cuts, strict=True)], [
+        one[cut:] for one, cut in zip(learnt, cuts, strict=True)
+    ]
