@@ -17,6 +17,7 @@ from asteroid_nb import __version__
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, TrainingDiverged
 from asteroid_nb.files import replacing
+from asteroid_nb.finding import plain
 from asteroid_nb.states.kinetics import Timescales, implied_timescales, passage_times, populations
 from asteroid_nb.states.language import matched, n_parameters
 from asteroid_nb.states.markov import MarkovChain
@@ -93,7 +94,7 @@ def run_arm(folder: Path, arm: Arm, prepare: Callable[[Arm], Prepared]) -> None:
     except (InvalidTrajectory, InvalidSettings, ModelMismatch, TrainingDiverged) as error:
         record = {**dataclasses.asdict(arm), "failed": f"{type(error).__name__}: {error}"}
     with replacing(arm.path(folder)) as temporary:
-        temporary.write_text(json.dumps(_plain(record), indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(plain(record), indent=1), encoding="utf-8")
 
 
 def _record(arm: Arm, prepare: Callable[[Arm], Prepared]) -> dict[str, Any]:
@@ -172,16 +173,3 @@ def _settings(model: str, n_states: int = 4) -> LanguageSettings:
     if model == "LSTM":
         return LSTMSettings()
     return matched(TransformerSettings(), n_states=n_states, like=LSTMSettings())
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON's own types; what is no number becomes null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (float, np.floating)):
-        return float(value) if np.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asteroid_nb.finding import Finding, Rule
 from asteroid_nb.rare_events.arms import CHAIN_FRAMES
 from asteroid_nb.rare_events.figures import WHO, Record, chosen, each, largest
-from asteroid_nb.rare_events.finding import Finding, Rule, passages, timescale
+from asteroid_nb.rare_events.finding import passages, timescale
 from asteroid_nb.rare_events.four_wells import CORE_SET, INTERVAL, N_REPLICAS, arm, prepare
 from asteroid_nb.states.landscapes import FS_PER_UNIT, four_well_partitions, four_wells
 from asteroid_nb.states.one_step import label_passage_times

@@ -6,7 +6,7 @@ import numpy as np
 
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidTrajectory
-from asteroid_nb.rare_events.finding import Finding, Rule
+from asteroid_nb.finding import Finding, Rule
 from asteroid_nb.states.kinetics import implied_timescales
 from asteroid_nb.states.landscapes import FS_PER_UNIT, four_well_partitions, four_wells
 from asteroid_nb.states.one_step import one_step_table

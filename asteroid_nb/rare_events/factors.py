@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asteroid_nb.finding import Finding, Rule, spread
 from asteroid_nb.rare_events.arms import CHAIN_FRAMES, MOST_EPOCHS, TRAINED_FRAMES
 from asteroid_nb.rare_events.figures import Record, chosen, each, largest
-from asteroid_nb.rare_events.finding import Finding, Rule, seen, spread
+from asteroid_nb.rare_events.finding import seen
 from asteroid_nb.rare_events.four_wells import CORE_SET, DIMENSIONS, DWELL_FRAMES, INTERVAL, NEAREST
 from asteroid_nb.rare_events.grid import CLEANED, COARSE, FINE, INTERVALS
 from asteroid_nb.states.landscapes import FS_PER_UNIT, four_wells

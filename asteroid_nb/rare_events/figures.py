@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from asteroid_nb.errors import InvalidTrajectory
-from asteroid_nb.rare_events.finding import Finding, Rule, error_of, seen, spread, timescale
+from asteroid_nb.finding import Finding, Rule, spread
+from asteroid_nb.rare_events.finding import error_of, seen, timescale
 from asteroid_nb.rare_events.four_wells import (
     CELLS,
     CORE_SET,

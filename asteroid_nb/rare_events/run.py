@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.finding import Finding, write
 from asteroid_nb.rare_events import comparison, exact, factors, figures, torsions
 from asteroid_nb.rare_events.arms import MODELS, Arm
-from asteroid_nb.rare_events.finding import Finding, reasons, write
+from asteroid_nb.rare_events.finding import about, reasons
 from asteroid_nb.rare_events.four_wells import N_FRAMES
 from asteroid_nb.rare_events.grid import SMALL, arms_of, train_all
 from asteroid_nb.rare_events.torsions import BUNDLED, System
@@ -61,7 +62,7 @@ def run(
             found.append(dataclasses.replace(finding, rules=[*finding.rules, *reasons(some)]))
         else:
             found.append(_on_torsions(folder, systems, n_seeds, processes))
-    path = write(folder, "states", found, command=command)
+    path = write(folder, "states", found, command=command, about=about())
     print(path.read_text(encoding="utf-8"))
     return path
 

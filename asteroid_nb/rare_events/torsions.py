@@ -21,10 +21,10 @@ from asteroid_nb.data.data_sets import DIPEPTIDE
 from asteroid_nb.data.torsion_files import load_torsions
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
 from asteroid_nb.files import replacing
+from asteroid_nb.finding import Finding, Rule
 from asteroid_nb.rare_events.arms import MODELS, Arm, Prepared
 from asteroid_nb.rare_events.cores import MEMBERSHIPS, purest_cores
 from asteroid_nb.rare_events.figures import Record, chosen, each
-from asteroid_nb.rare_events.finding import Finding, Rule
 from asteroid_nb.states import discretise
 from asteroid_nb.states.kinetics import bayesian_band, chapman_kolmogorov, implied_timescales, metastable, plateau_lag
 from asteroid_nb.states.projection import tica

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from asteroid_nb.rare_events.finding import processor
+from asteroid_nb.finding import processor
 from asteroid_nb.states.language import build, n_parameters
 from asteroid_nb.states.markov import MarkovChain
 from asteroid_nb.states.run import LanguageRun

@@ -10,6 +10,7 @@ import pytest
 
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, TrainingDiverged
 from asteroid_nb.files import replacing
+from asteroid_nb.finding import plain
 from asteroid_nb.rare_events import arms, four_wells, grid
 from asteroid_nb.rare_events.arms import MODELS, Arm, Prepared, run_arm
 from asteroid_nb.rare_events.four_wells import CELLS, CORE_SET, NEAREST, arm, prepare
@@ -205,7 +206,7 @@ def test_what_never_moves_leaves_the_reason(tmp_path):
 
 
 def test_numbers_that_json_lacks_become_null():
-    made = arms._plain(
+    made = plain(
         {"a": np.array([1.0, np.nan, np.inf]), 2: (np.float64(0.5), -np.inf), "n": np.int64(3), "b": True}
     )
     assert made == {"a": [1.0, None, None], "2": [0.5, None], "n": 3, "b": True}

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from rare_event_records import T2, T3, exact_passages, frozen, grid, kinetics, record, unmade, verdicts
 
+from asteroid_nb.finding import Finding, Rule, spread, write
 from asteroid_nb.rare_events import comparison
 from asteroid_nb.rare_events.comparison import figure_d, figure_e, paired_interval
 from asteroid_nb.rare_events.factors import figure_f, figure_g, figure_h
 from asteroid_nb.rare_events.figures import chosen, each, figure_c, largest
-from asteroid_nb.rare_events.finding import Finding, Rule, error_of, reasons, spread, timescale, write
+from asteroid_nb.rare_events.finding import error_of, reasons, timescale
 from asteroid_nb.rare_events.four_wells import CELLS, CORE_SET, DIMENSIONS, INTERVAL, NEAREST, X_ONLY
 from asteroid_nb.rare_events.grid import CLEANED, COARSE, FINE, INTERVALS, SMALL
 from asteroid_nb.states.landscapes import FS_PER_UNIT, four_wells
