@@ -68,12 +68,10 @@ def tolerance_dial(
             place = {"row": row, "col": 1, "showlegend": name not in listed}
             _add_line(fig, tolerances, values, name, looks[name], unit, names.index(name), place)
             listed.add(name)
-        axis: dict[str, Any] = (
-            log_axis(np.concatenate(list(found.values())), margin=1.6) | {"dtick": 1}
-            if log
-            else {"rangemode": "tozero"}
-        )
-        fig.update_yaxes(title={"text": up, "font": {"size": 12}}, row=row, col=1, **axis | {"tickformat": "~g"})
+        axis: dict[str, Any] = {"title": {"text": up, "font": {"size": 12}}, "tickformat": "~g", "rangemode": "tozero"}
+        if log:
+            axis |= log_axis(np.concatenate(list(found.values())), margin=1.6) | {"dtick": 1, "rangemode": "normal"}
+        fig.update_yaxes(row=row, col=1, **axis)
     fig.update_xaxes(**tolerance_axis(tolerances))
     fig.update_xaxes(title_text="tolerance of the solver (no unit)", row=n_panels, col=1)
     _mark(fig, chosen, n_panels)
