@@ -111,16 +111,16 @@ class WarmForces:
         self._must_be_places(positions)
         self.run.must_know(np.unique(atomic_numbers))
         self._must_be_the_same(atomic_numbers, cell, periodic, charges)
-        places = torch.as_tensor(positions, dtype=self.precision, device=self.device)
+        places = torch.tensor(positions, dtype=self.precision, device=self.device)
         start = self.warm.start(places)
         try:
             answer = evaluate(
                 self.model,
                 places,
-                torch.as_tensor(atomic_numbers, dtype=torch.int64, device=self.device),
+                torch.tensor(atomic_numbers, dtype=torch.int64, device=self.device),
                 solver=self.solver,
                 start=start,
-                cell=None if cell is None else torch.as_tensor(cell, dtype=self.precision, device=self.device),
+                cell=None if cell is None else torch.tensor(cell, dtype=self.precision, device=self.device),
                 periodic=periodic,
             )
         except NotConverged:
@@ -176,6 +176,8 @@ def calculator(run: ForceFieldRun, *, n_molecules: int = 1, **options: Any) -> A
         MissingExtra: ASE is not installed.
         InvalidSettings: an option outside its range.
     """
+    if n_molecules < 1:
+        raise InvalidSettings(f"n_molecules was {n_molecules!r}; it must be at least 1.")
     return _calculator_class()(WarmForces(run, **options), n_molecules)
 
 
@@ -213,7 +215,8 @@ def _calculator_class() -> Any:
 
 
 def _of_atoms(solves: WarmForces, atoms: ase.Atoms, n_molecules: int) -> tuple[np.ndarray, np.ndarray]:
-    if len(atoms) % n_molecules or (n_molecules > 1 and atoms.pbc.any()):
+    boxed, uneven = n_molecules > 1 and atoms.pbc.any(), len(atoms) % n_molecules
+    if boxed or uneven or (atoms.numbers.reshape(n_molecules, -1) != atoms.numbers[: len(atoms) // n_molecules]).any():
         raise InvalidSettings(
             f"Found {len(atoms)} atoms{' in a box' if atoms.pbc.any() else ''} for {n_molecules} molecules; a batch "
             "needs equal molecules without a box. Set n_molecules to how many there are."

@@ -16,6 +16,9 @@ from asteroid_nb.shapes import Bool, Float, Int
 
 METHODS = ("picard", "anderson", "recycling")
 
+#: No number of steps or secants is larger: what a forged folder may not ask for.
+MOST = 10_000
+
 Map = Callable[[Tensor], Tensor]
 
 
@@ -52,8 +55,9 @@ class Solver:
         if not 0 < self.tolerance < 1:
             raise InvalidSettings(f"tolerance was {self.tolerance!r}; it must be above 0 and below 1.")
         for name in ("max_steps", "window", "kept"):
-            if getattr(self, name) < 1:
-                raise InvalidSettings(f"{name} was {getattr(self, name)!r}; it must be at least 1.")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+                raise InvalidSettings(f"{name} was {value!r}; it must be a whole number from 1 to {MOST}.")
         if self.ridge < 0:
             raise InvalidSettings(f"ridge was {self.ridge!r}; it must not be negative.")
 
@@ -94,7 +98,8 @@ class Secants:
             return state + residual
         used = min(self.n_seen, self.states.shape[1])
         slopes, steps = self.residuals[:, :used], self.states[:, :used]
-        sizes = torch.linalg.vector_norm(slopes, dim=-1).clamp_min(torch.finfo(slopes.dtype).tiny)
+        sizes = torch.linalg.vector_norm(slopes, dim=-1)
+        sizes = torch.where(sizes > 0, sizes, 1.0)  # a molecule that needs fewer steps than others leaves places empty
         overlap = slopes @ slopes.mT / (sizes[:, :, None] * sizes[:, None])
         overlap.diagonal(dim1=-2, dim2=-1).add_(ridge + (overlap.diagonal(dim1=-2, dim2=-1) == 0))
         along = (slopes @ residual[..., None]) / sizes[..., None]

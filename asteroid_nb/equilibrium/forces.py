@@ -13,7 +13,7 @@ from torch import Tensor
 
 from asteroid_nb.equilibrium.fixed_point import FixedPoint, Secants, Solver, solve
 from asteroid_nb.equilibrium.force_field import ForceField, Prepared
-from asteroid_nb.equilibrium.graph import graph
+from asteroid_nb.equilibrium.graph import graph, must_be_apart
 from asteroid_nb.shapes import Float, Int
 
 
@@ -71,11 +71,13 @@ def evaluate(
         adjoint_solver: of λ; like ``solver`` when not given.
 
     Raises:
+        InvalidTrajectory: atoms on top of each other.
         NotConverged: a fixed point was not reached.
     """
     with torch.enable_grad():
         places = positions.detach().requires_grad_()
         edges = graph(places, atomic_numbers, cutoff_ang=model.settings.cutoff_ang, cell=cell, periodic=periodic)
+        must_be_apart(edges)
         prepared = model.prepare(edges)
         if not model.settings.implicit:
             return _explicit(model, prepared, places)

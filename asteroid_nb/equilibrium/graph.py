@@ -31,7 +31,7 @@ class Graph:
     Args:
         atomic_numbers: [molecules, atoms], 0 where a smaller molecule ends.
         vectors: [*edges, 3] Å, target − source; edges are [molecules, targets, sources] or [pairs].
-        lengths: [*edges] Å; 1 on the diagonal of all pairs, where it means nothing.
+        lengths: [*edges] Å; at least 1 where all pairs hold one that is no edge, so that nothing divides by zero.
         switch: [*edges], falls smoothly from 1 to 0 at the cutoff; 0 where there is no edge.
         source, target: [pairs] places among all atoms of the batch, None where all pairs are kept.
         cutoff_ang: beyond it atoms do not see each other.
@@ -116,9 +116,9 @@ def graph(
 def _all_pairs(positions: Tensor, atomic_numbers: Tensor, cutoff_ang: float) -> Graph:
     vectors = positions[:, :, None] - positions[:, None]
     itself = torch.eye(positions.shape[1], dtype=positions.dtype, device=positions.device)
-    lengths = (vectors.square().sum(-1) + itself).sqrt()
     atoms = (atomic_numbers > 0).to(positions.dtype)
     there = atoms[:, :, None] * atoms[:, None] * (1 - itself)
+    lengths = (vectors.square().sum(-1) + (1 - there)).sqrt()  # what fills up a batch lies in one place
     return Graph(atomic_numbers, vectors, lengths, switch(lengths / cutoff_ang) * there, cutoff_ang)
 
 
@@ -165,6 +165,27 @@ def _neighbours(
 
     source, target, boxes = primitive_neighbor_list("ijS", periodic, cell, frame, cutoff_ang)
     return source.astype(np.int64), target.astype(np.int64), boxes.astype(float)
+
+
+def must_be_apart(graph: Graph) -> None:
+    """Raise `InvalidTrajectory` where two atoms, or an atom and an image, are closer than `CLOSEST_ANG`."""
+    if not graph.lengths.numel():
+        return
+    length, edge = graph.lengths.detach().flatten().min(0)
+    if not float(length) < CLOSEST_ANG:
+        return
+    n_atoms = graph.atomic_numbers.shape[1]
+    if graph.source is None or graph.target is None:
+        molecule, pair = divmod(int(edge), n_atoms**2)
+        first, second = divmod(pair, n_atoms)
+    else:
+        molecule, first = divmod(int(graph.target[edge]), n_atoms)
+        second = int(graph.source[edge]) % n_atoms
+    raise InvalidTrajectory(
+        f"Atoms {min(first, second)} and {max(first, second)} of molecule {molecule} are {float(length):.2g} Å apart; "
+        f"they must be at least {CLOSEST_ANG:g} Å. Look at the geometry, its unit and its box, or at the step before: "
+        "the time step may be too long."
+    )
 
 
 def switch(share: Tensor) -> Tensor:

@@ -196,8 +196,8 @@ class _Frames:
         calls = calculator.history[self.first_call :]
         solver = {
             "calls": len(calls),
-            "mean_steps": float(np.mean([call.steps for call in calls])),
-            "mean_adjoint_steps": float(np.mean([call.adjoint_steps for call in calls])),
+            "mean_steps": sum(call.steps for call in calls) / max(1, len(calls)),
+            "mean_adjoint_steps": sum(call.adjoint_steps for call in calls) / max(1, len(calls)),
             "cold_calls": sum(call.cold for call in calls),
         }
         record = {"force_field": asdict(run.settings), **settings_of(calculator.solves), **told, "solver_work": solver}

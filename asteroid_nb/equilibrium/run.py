@@ -112,12 +112,14 @@ class ForceFieldRun:
         """
         self.must_know(trajectory.atomic_numbers)
         model = self.copy_of_model(device, precision)
-        numbers = torch.as_tensor(trajectory.atomic_numbers, dtype=torch.int64, device=device)
+        numbers = torch.as_tensor(np.array(trajectory.atomic_numbers), dtype=torch.int64, device=device)
+        put = lambda array: torch.as_tensor(np.array(array, dtype=float), dtype=precision, device=device)  # noqa: E731
+        size = batch_size if trajectory.cell is None else 1  # a batch has one box, frames may each have their own
         energies, forces, steps = [], [], []
-        for first in range(0, trajectory.n_frames, batch_size):
-            some = np.array(trajectory.positions[first : first + batch_size], dtype=float)
-            places = torch.as_tensor(some, dtype=precision, device=device)
-            answer = evaluate(model, places, numbers.expand(len(some), -1), solver=solver or self.solver)
+        for first in range(0, trajectory.n_frames, size):
+            some = put(trajectory.positions[first : first + size])
+            box = None if trajectory.cell is None else put(trajectory.cell[first])
+            answer = evaluate(model, some, numbers.expand(len(some), -1), solver=solver or self.solver, cell=box)
             energies.append(answer.energies.double().cpu().numpy())
             forces.append(answer.forces.double().cpu().numpy())
             none = torch.zeros(len(some), dtype=torch.int64)

@@ -177,7 +177,10 @@ def _parts(
     if not learnt:
         raise InvalidTrajectory("No trajectory was given. Pass one or more that hold forces and energies.")
     if validation is not None:
-        return learnt, [validation] if isinstance(validation, Trajectory) else list(validation)
+        held_out = [validation] if isinstance(validation, Trajectory) else list(validation)
+        if not held_out:
+            raise InvalidTrajectory("validation holds no trajectory. Pass one or more, or leave it out.")
+        return learnt, held_out
     shortest = min(one.n_frames for one in learnt)
     if shortest < 10:
         raise InvalidTrajectory(
