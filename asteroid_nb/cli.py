@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _simulate, _train, _forecast, _evaluate, _report, _ablate, _states, _lab, _doctor):
+    for add in (_demo, _simulate, _train, _forecast, _evaluate, _report, _ablate, _states, _bench, _lab, _doctor):
         add(commands)
     return whole
 
@@ -163,6 +163,27 @@ def _states(commands) -> None:
     )  # fmt: skip
     command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
     command.add_argument("--out", type=Path, default=Path("runs/states"), help="folder that keeps what is finished")
+
+
+def _bench(commands) -> None:
+    command = _command(
+        commands, "bench", "Every figure of an idea from raw logs, each with its rule; finished work is kept."
+    )
+    command.add_argument("idea", choices=["equilibrium"], help="the equilibrium force field and its warm starts")
+    command.add_argument("--figures", nargs="*", metavar="NAME", help="some of A1 to D4; otherwise all")
+    command.add_argument(
+        "--data", metavar="NAME=FILE",
+        help="trajectories with forces, @DT_FS after the file where it carries no time; otherwise the bundled ethanol",
+    )  # fmt: skip
+    command.add_argument("--small", action="store_true", help="minutes instead of hours, held to the small rules")
+    command.add_argument("--seeds", type=int, help="of each model in figure C4; otherwise 3, or 1 with --small")
+    command.add_argument("--epochs", type=int, help="of every training")
+    command.add_argument("--frames", type=int, help="to learn from")
+    command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
+    command.add_argument("--page", default="equilibrium", help="name of the page that is written")
+    command.add_argument(
+        "--out", type=Path, default=Path("runs/equilibrium"), help="folder that keeps what is finished"
+    )
 
 
 def _lab(commands) -> None:

@@ -72,7 +72,7 @@ class Setting:
 
     def arm(self, model: str = DEQ, seed: int = 0, **changes: Any) -> Arm:
         size = self.size
-        made = {"n_frames": min(size.n_frames, sum(one.n_frames for one in self.parts.train))}
+        made: dict[str, Any] = {"n_frames": min(size.n_frames, sum(one.n_frames for one in self.parts.train))}
         made |= {"width": size.width, "n_epochs": size.n_epochs}
         return Arm(model=model, seed=seed, source=self.source, **(made | changes))
 

@@ -1,0 +1,192 @@
+"""Figures B: how much work a warm start saves, at which deviation, and how the tolerance trades one for the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asteroid_nb import __version__
+from asteroid_nb.bench.arms import DEQ
+from asteroid_nb.bench.setting import Setting
+from asteroid_nb.equilibrium.dynamics import DEFAULT_POLICY, DEFAULT_TOLERANCE
+from asteroid_nb.files import replacing
+from asteroid_nb.finding import Finding, Rule, plain
+from asteroid_nb.views.solver_dial import tolerance_dial
+from asteroid_nb.widgets.solver_replay import study
+
+TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
+
+#: Of the mean force deviation from the tight solution, in %, that every policy may have.
+MOST_DEVIATION = 1.0
+
+#: Policies that are replayed.
+SHOWN = ("cold", "previous", "linear", "linear+recycle", "quadratic", "xl", "xl+recycle")
+
+
+def log(setting: Setting, name: str, *told: Any) -> Path:
+    """Return where a raw log is kept; whatever it depends on is part of its name."""
+    arm = setting.arm(DEQ)
+    said = repr((arm, setting.size, told, __version__))
+    return setting.folder / "logs" / f"{name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}.json"
+
+
+def replays(setting: Setting) -> list[dict[str, Any]]:
+    """Return the numbers of every policy at every tolerance over the same consecutive frames, from the log or anew."""
+    path = log(setting, "replays", SHOWN, TOLERANCES)
+    if not path.is_file():
+        run, test = setting.run(DEQ), setting.parts.test
+        first = (test.n_frames - setting.size.replayed) // 2
+        stretch = test[max(0, first - 8) : max(0, first - 8) + setting.size.replayed + 8]
+        found = study(run, stretch, policies=SHOWN, tolerances=TOLERANCES, n_frames=setting.size.replayed)
+        rows = [
+            {
+                "policy": policy,
+                "tolerance": tolerance,
+                "dt_fs": stretch.dt_fs,
+                "steps": float(np.mean(one.steps)),
+                "adjoint_steps": float(np.mean(one.adjoint_steps)),
+                "deviation": float(np.mean(one.deviation_percent)),
+                "worst": float(np.max(one.deviation_percent)),
+                "error": float(np.mean(one.force_error_meV_per_ang)),
+                "ms": float(np.median(one.ms)),
+                "lost": one.n_lost,
+                "frames": len(one.steps),
+            }
+            for (policy, tolerance), one in found.replays.items()
+        ]
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(plain(rows), indent=1), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def work(row: dict[str, Any]) -> float:
+    """Return evaluations of f and of its vector–Jacobian product per frame."""
+    return row["steps"] + row["adjoint_steps"]
+
+
+def cheapest(rows: list[dict[str, Any]], policy: str) -> dict[str, Any] | None:
+    """Return the loosest tolerance of a policy whose mean deviation is allowed and that lost no frame."""
+    fits = [
+        row for row in rows
+        if row["policy"] == policy and not row["lost"] and row["deviation"] is not None
+        and row["deviation"] <= MOST_DEVIATION
+    ]  # fmt: skip
+    return min(fits, key=work) if fits else None
+
+
+def figure_b1(setting: Setting) -> Finding:
+    """Return the work of each policy at equal deviation, against cold starts."""
+    rows = replays(setting)
+    best = {policy: found for policy in SHOWN if (found := cheapest(rows, policy))}
+    cold = best.get("cold")
+    table = [
+        (
+            policy, f"{row['tolerance']:g}", f"{row['steps']:.2f}", f"{row['adjoint_steps']:.2f}",
+            "–" if cold is None else f"{work(row) / work(cold):.2f}", f"{row['deviation']:.2f}", f"{row['ms']:.1f}",
+        )
+        for policy, row in best.items()
+    ]  # fmt: skip
+    share = lambda name: float("nan") if cold is None or name not in best else work(best[name]) / work(cold)  # noqa: E731
+    warm = {name: share(name) for name in best if name != "cold"}
+    leader = min(warm, key=lambda name: warm[name], default="none")
+    rules = [
+        Rule(asked="previous at most 0.6 × cold", measured=f"{share('previous'):.2f}", holds=share("previous") <= 0.6),
+        Rule(
+            asked="the best policy at most 0.4 × cold",
+            measured=f"{leader} {warm.get(leader, float('nan')):.2f}",
+            holds=warm.get(leader, 9.9) <= 0.4 if setting.size.strict else None,
+        ),
+    ]
+    return Finding(
+        key="B1",
+        title=f"How much work does a warm start save at {rows[0]['dt_fs']:g} fs?",
+        head=("policy", "tolerance", "f", "vector–Jacobian", "of cold", "mean deviation, %", "ms"),
+        rows=table,
+        rules=rules,
+        note=f"Each at its cheapest tolerance with a mean deviation of at most {MOST_DEVIATION:g} % from tight forces.",
+    )
+
+
+def figure_b2(setting: Setting) -> Finding:
+    """Return how far the default policy's forces are from the tight ones, over consecutive frames."""
+    rows = replays(setting)
+    mine = [row for row in rows if (row["policy"], row["tolerance"]) == (DEFAULT_POLICY, DEFAULT_TOLERANCE)]
+    shown = [row for row in rows if row["tolerance"] in (1e-2, 1e-3, DEFAULT_TOLERANCE) and row["policy"] in SHOWN]
+    chosen = mine[0]
+    rules = [
+        Rule(
+            asked=f"mean at most 1 % ({DEFAULT_POLICY}, {DEFAULT_TOLERANCE:g})",
+            measured=f"{chosen['deviation']:.2f} % over {chosen['frames']} frames, {chosen['lost']} lost",
+            holds=chosen["deviation"] <= 1 and not chosen["lost"],
+        ),
+        Rule(
+            asked="largest at most 3 %",
+            measured=f"{chosen['worst']:.2f} %",
+            holds=chosen["worst"] <= 3 if setting.size.strict else None,
+        ),
+    ]
+    return Finding(
+        key="B2",
+        title="Do reused states change the forces?",
+        head=("policy", "tolerance", "mean, %", "largest, %", "frames without an answer"),
+        rows=[
+            (row["policy"], f"{row['tolerance']:g}", f"{row['deviation']:.2f}", f"{row['worst']:.2f}", row["lost"])
+            for row in shown
+        ],
+        rules=rules,
+        note="A small deviation does not yet conserve the energy: see D1 and D2.",
+    )
+
+
+def figure_b3(setting: Setting) -> Finding:
+    """Return error, deviation, work and time against the tolerance."""
+    rows = replays(setting)
+    falling = [_falls([row for row in rows if row["policy"] == policy]) for policy in SHOWN]
+    table = [
+        (
+            row["policy"], f"{row['tolerance']:g}", f"{row['error']:.1f}", f"{row['deviation']:.3f}",
+            f"{row['steps']:.2f}", f"{row['adjoint_steps']:.2f}", f"{row['ms']:.1f}",
+        )
+        for row in rows
+        if row["deviation"] is not None
+    ]  # fmt: skip
+    return Finding(
+        key="B3",
+        title="What does the tolerance trade?",
+        head=("policy", "tolerance", "force MAE, meV/Å", "deviation, %", "f", "vector–Jacobian", "ms"),
+        rows=table,
+        rules=[
+            Rule(
+                asked="deviation falls and work grows with every tighter tolerance, for every policy",
+                measured=", ".join(name for name, ok in zip(SHOWN, falling, strict=True) if not ok) or "so it is",
+                holds=all(falling),
+            )
+        ],
+        drawings={"tolerance-dial": _dial(rows)},
+    )
+
+
+def _falls(rows: list[dict[str, Any]]) -> bool:
+    """Return whether a tighter tolerance always costs more and deviates less."""
+    ordered = sorted((row for row in rows if not row["lost"]), key=lambda row: -row["tolerance"])
+    deviations, costs = [row["deviation"] for row in ordered], [work(row) for row in ordered]
+    return bool((np.diff(deviations) < 0).all() and (np.diff(costs) > 0).all())
+
+
+def _dial(rows: list[dict[str, Any]]) -> Any:
+    column = lambda make: {  # noqa: E731
+        policy: [make(row) for row in rows if row["policy"] == policy] for policy in SHOWN
+    }
+    known = lambda value: float("nan") if value is None else value  # noqa: E731
+    return tolerance_dial(
+        TOLERANCES,
+        force_error=column(lambda row: known(row["error"])),
+        deviation=column(lambda row: known(row["deviation"])),
+        evaluations=column(lambda row: known(row["steps"]) + known(row["adjoint_steps"])),
+        ms=column(lambda row: known(row["ms"])),
+        chosen=DEFAULT_TOLERANCE,
+    )
