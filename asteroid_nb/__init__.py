@@ -38,11 +38,17 @@ _VERBS = {
     "remove_recrossings": "states.recrossing",
     "four_wells": "states.landscapes",
     "prinz": "states.landscapes",
+    "train_force_field": "equilibrium.training",
+    "ForceFieldRun": "equilibrium.run",
+    "pretrained": "equilibrium.pretrained",
+    "calculator": "equilibrium.dynamics",
+    "run_md": "equilibrium.md",
     "compare": "widgets.compare",
     "explore": "dashboard",
     "explore_attention": "widgets.attention_door",
     "explore_delay": "widgets.delay",
     "explore_errors": "widgets.error_explorer",
+    "explore_solver": "widgets.solver_explorer",
     "explore_states": "widgets.state_explorer",
     "explore_structure": "widgets.structure",
     "report": "reporting.report",
@@ -65,6 +71,11 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.data.splits import split
     from asteroid_nb.data.torsion_files import load_torsions
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
+    from asteroid_nb.equilibrium.dynamics import calculator
+    from asteroid_nb.equilibrium.md import run_md
+    from asteroid_nb.equilibrium.pretrained import pretrained
+    from asteroid_nb.equilibrium.run import ForceFieldRun
+    from asteroid_nb.equilibrium.training import train_force_field
     from asteroid_nb.evaluation import evaluate
     from asteroid_nb.forecast.baselines import rivals
     from asteroid_nb.forecast.rollout import attention, predict
@@ -89,11 +100,13 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.widgets.delay import explore_delay
     from asteroid_nb.widgets.error_explorer import explore_errors
     from asteroid_nb.widgets.progress import TrainingView
+    from asteroid_nb.widgets.solver_explorer import explore_solver
     from asteroid_nb.widgets.state_explorer import explore_states
     from asteroid_nb.widgets.structure import explore_structure
 
 __all__ = [
     "Coordinates",
+    "ForceFieldRun",
     "LanguageRun",
     "MarkovChain",
     "Run",
@@ -103,6 +116,7 @@ __all__ = [
     "attention",
     "attention_map",
     "backbone_torsions",
+    "calculator",
     "compare",
     "doctor",
     "download",
@@ -113,6 +127,7 @@ __all__ = [
     "explore_attention",
     "explore_delay",
     "explore_errors",
+    "explore_solver",
     "explore_states",
     "explore_structure",
     "four_wells",
@@ -122,17 +137,20 @@ __all__ = [
     "passage_times",
     "per_atom_bars",
     "predict",
+    "pretrained",
     "prinz",
     "remove_recrossings",
     "report",
     "rivals",
     "rollout_quality",
+    "run_md",
     "sample",
     "save",
     "simulate",
     "simulate_openmm",
     "split",
     "train",
+    "train_force_field",
     "train_language",
 ]
 

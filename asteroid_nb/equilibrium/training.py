@@ -25,7 +25,7 @@ from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.progress import Bar, Observer
 
 #: Validation frames looked at after each epoch, and those whose spectral radius is.
-MOST_VALIDATED, RADIUS_FRAMES = 256, 8
+MOST_VALIDATED, RADIUS_FRAMES = 128, 8
 
 #: Of each trajectory, its last part: held out when no validation is given.
 HELD_OUT_SHARE = 0.1
