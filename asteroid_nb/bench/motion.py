@@ -75,10 +75,10 @@ HEAD = (
 #: What all tables of this module need to be read.
 READ = (
     "Mean ± standard deviation over walkers, which start from one frame with velocities of their own. The drift is "
-    "that of the true energy, solved to 1e-8 in double precision along the run; the energy the run saw holds its solver's "
-    "errors, too. The fluctuation is the RMS about the drift. Evaluations are a molecule's mean, the run's first steps "
-    "left out; one of each more, which every policy spends on the forces, is not counted. A step's time is the median "
-    "of the batch of all walkers, forces alone."
+    "that of the true energy, solved to 1e-8 in double precision along the run; the energy the run saw holds its "
+    "solver's errors, too. The fluctuation is the RMS about the drift. Evaluations are a molecule's mean, the run's "
+    "first steps left out; one of each more, which every policy spends on the forces, is not counted. A step's time is "
+    "the median of the batch of all walkers, forces alone."
 )
 
 
@@ -191,7 +191,7 @@ def _scatter(logs: Mapping[tuple[str, float], Log], *, strict: bool) -> Any:
 def figure_d2(setting: Setting) -> Finding:
     """Return what a loose tolerance does to the energy, by policy: the warning a force deviation does not give."""
     length = min(LOOSE_PS, setting.size.md_ps)
-    policies = ("cold", "previous", "linear", "xl")
+    policies: list[str] = ["cold", "previous", "linear", "xl"]
     found = moved(setting, [_motion(setting, one, LOOSE, length_ps=length) for one in policies])
     logs = dict(zip(policies, found, strict=True))
     return Finding(
