@@ -181,7 +181,7 @@ def saved_mib(model: ForceField, frames: Frames) -> float:
             weakref.finalize(self, drop, place)
 
     with torch.autograd.graph.saved_tensors_hooks(Kept, lambda one: one.tensor):
-        matching_loss(model, batch, ForceObjective(), False)["loss"].backward()
+        matching_loss(model, batch, ForceObjective())["loss"].backward()
     return sizes["peak"] / 2**20
 
 

@@ -188,7 +188,7 @@ def _weights_off(setting: Setting, model: ForceField, places: Tensor, numbers: T
     ]
 
     def loss() -> Tensor:
-        return matching_loss(model, batch, objective, False)["loss"]
+        return matching_loss(model, batch, objective)["loss"]
 
     gradients = torch.autograd.grad(loss(), weights, allow_unused=True)
     expected = sum(

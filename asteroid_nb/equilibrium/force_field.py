@@ -90,7 +90,7 @@ class ForceField(nn.Module):
         self.encoder = Encoder(settings)
         self.blocks = nn.ModuleList([_layer(settings) for _ in range(max(1, settings.depth))])
         self.energy = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
-        self.pushes = nn.Linear(width, 1, bias=False)  # conservative models use it in pre-training
+        self.pushes = nn.Linear(width, 1, bias=False)  # unused where forces are the energy's
         self.register_buffer("energy_scale", torch.tensor(float(energy_scale_eV)))
 
     @property

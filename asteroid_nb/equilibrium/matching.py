@@ -60,14 +60,14 @@ class Watch:
 
 
 def matching_loss(
-    model: ForceField, batch: Batch, objective: ForceObjective, direct: bool, watch: Watch | None = None
+    model: ForceField, batch: Batch, objective: ForceObjective, watch: Watch | None = None
 ) -> dict[str, Tensor]:
     """Return the terms of the loss; the gradient of "loss" is that of the exact fixed point.
 
     Args:
-        direct: forces of the direct head, as in pre-training.
         watch: is told what the solvers needed.
     """
+    direct = model.settings.direct
     places = batch.positions.detach().requires_grad_()
     prepared = model.prepare(graph(places, batch.atomic_numbers, cutoff_ang=model.settings.cutoff_ang))
     judged = _Judge(model, batch, objective)

@@ -82,7 +82,6 @@ class ForceObjective:
 
     Args:
         energy_weight: of the energy error per atom against the force error, both in units of the forces' RMS.
-        pretrain_share: of the epochs in which a direct head learns the forces before the energy's gradient does.
         forward: solver of z and λ in training.
         backward: solver of the two adjoint equations.
         validation: solver in validation and wherever the trained model is asked.
@@ -96,11 +95,10 @@ class ForceObjective:
 
     Reference:
         Bai, Kolter & Koltun (2019), arXiv:1909.01377; (2021), arXiv:2106.14342 for the Jacobian's penalty; Geng et al.
-        (2021), arXiv:2111.05177 for phantom gradients; Bigi, Langer & Ceriotti (2025), arXiv:2412.11569.
+        (2021), arXiv:2111.05177 for phantom gradients.
     """
 
     energy_weight: float = 4.0
-    pretrain_share: float = 0.0
     forward: Solver = field(default_factory=lambda: Solver(tolerance=3e-3, max_steps=40))
     backward: Solver = field(default_factory=lambda: Solver(tolerance=1e-2, max_steps=40))
     validation: Solver = field(default_factory=lambda: Solver(tolerance=1e-4, max_steps=100))
@@ -113,8 +111,6 @@ class ForceObjective:
         for name in ("energy_weight", "contraction_weight"):
             if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
                 raise InvalidSettings(f"{name} was {getattr(self, name)!r}; it must not be negative.")
-        if not _is_number(self.pretrain_share) or not 0 <= self.pretrain_share < 1:
-            raise InvalidSettings(f"pretrain_share was {self.pretrain_share!r}; it must be at least 0 and below 1.")
         if self.gradients not in ("implicit", "phantom"):
             raise InvalidSettings(f"gradients was {self.gradients!r}; it must be 'implicit' or 'phantom'.")
         _whole(self, phantom_steps=(0, 100), most_steps=(1, 1000))

@@ -20,7 +20,7 @@ from asteroid_nb.equilibrium.graph import graph
 from asteroid_nb.equilibrium.matching import Batch, Watch, matching_loss, spectral_radius
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, ForceObjective
-from asteroid_nb.errors import InvalidTrajectory, NotConverged, TrainingDiverged
+from asteroid_nb.errors import InvalidTrajectory, ModelMismatch, NotConverged, TrainingDiverged
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.progress import Bar, Observer
 
@@ -47,6 +47,7 @@ class ForceTask:
     validation: Frames
     objective: ForceObjective
     batch_size: int
+    start: str = ""
     watch: Watch = dataclasses.field(default_factory=Watch)
     measured: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -54,6 +55,7 @@ class ForceTask:
     def identity(self) -> dict[str, Any]:
         """Return what a resumed training must share with the interrupted one."""
         chosen = {"model": dataclasses.asdict(self.model.settings), "objective": dataclasses.asdict(self.objective)}
+        chosen["start"] = self.start
         return {**chosen, "frames": self.train.fingerprint, "validation_frames": self.validation.fingerprint}
 
     @property
@@ -65,8 +67,7 @@ class ForceTask:
         yield from self.train.batches(order, self.batch_size, device)
 
     def loss(self, model: nn.Module, batch: Batch, *, done: float) -> dict[str, Tensor]:
-        direct = self.model.settings.direct or done < self.objective.pretrain_share
-        return model(matching_loss, batch, self.objective, direct, self.watch)
+        return model(matching_loss, batch, self.objective, self.watch)
 
     def validate(self, model: nn.Module, *, device: torch.device) -> float:
         """Return the mean absolute error of force components in meV/Å on the held-out frames."""
@@ -115,6 +116,7 @@ def train_force_field(
     settings: ForceFieldSettings | None = None,
     objective: ForceObjective | None = None,
     fit_settings: FitSettings | None = None,
+    start: ForceFieldRun | None = None,
     n_frames: int | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
@@ -129,6 +131,7 @@ def train_force_field(
         settings: of the model; the small equilibrium model when not given.
         objective: what is made small, and by which solvers.
         fit_settings: `FORCE_FIT` when not given.
+        start: a trained force field to go on from, such as one with direct forces, which train several times faster.
         n_frames: spread evenly over the trajectories (what is not held out); all when not given.
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
@@ -137,7 +140,8 @@ def train_force_field(
 
     Raises:
         InvalidTrajectory: no forces or energies, a box, or too few frames.
-        ModelMismatch: validation has elements training has not, or a checkpoint of another training.
+        ModelMismatch: validation has elements training has not, a checkpoint of another training, or a start with
+            other parts than the settings ask for.
         InvalidSettings, TrainingDiverged.
     """
     settings, objective = settings or ForceFieldSettings(), objective or ForceObjective()
@@ -147,10 +151,13 @@ def train_force_field(
     energies = train.atomic_energies()
     torch.manual_seed(fit_settings.seed)
     model = ForceField(settings, energy_scale_eV=train.force_rms)
+    if start is not None:
+        _take_over(start, model)
     run = ForceFieldRun(model, energies, objective.validation)
     run.must_know(np.unique(checked.atomic_numbers))
     task = ForceTask(
-        model, train.without_atoms(energies), checked.without_atoms(energies), objective, fit_settings.batch_size
+        *(model, train.without_atoms(energies), checked.without_atoms(energies), objective, fit_settings.batch_size),
+        start="" if start is None else repr(start),
     )
     checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
     watching = [Bar()] if observers is None else observers
@@ -167,6 +174,17 @@ def train_force_field(
     if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
         run.save(folder)
     return run
+
+
+def _take_over(start: ForceFieldRun, model: ForceField) -> None:
+    """Give a model the weights of another, which may differ in where its forces come from."""
+    theirs, mine = (dataclasses.asdict(one.replace(direct=False)) for one in (start.settings, model.settings))
+    differing = [f"{name} {theirs[name]} there, {value} now" for name, value in mine.items() if theirs[name] != value]
+    if differing:
+        raise ModelMismatch(f"The start is another model ({'; '.join(differing)}). Give its settings.")
+    scale = model.energy_scale.clone()
+    model.load_state_dict(start.model.state_dict())
+    model.energy_scale.copy_(scale)
 
 
 def _parts(
@@ -190,3 +208,37 @@ def _parts(
     return [one[:cut] for one, cut in zip(learnt, cuts, strict=True)], [
         one[cut:] for one, cut in zip(learnt, cuts, strict=True)
     ]
+
+
+def train_in_two_steps(
+    trajectories: Sequence[Trajectory],
+    validation: Trajectory,
+    folder: Path,
+    *,
+    direct_epochs: int,
+    n_epochs: int,
+    settings: ForceFieldSettings | None = None,
+    **options: Any,
+) -> ForceFieldRun:
+    """Return a conservative force field that began as one with direct forces; goes on where it was stopped.
+
+    Args:
+        folder: of the second step; the first lies beside it, with "-direct" at its name's end.
+        options: of `train_force_field`, for both.
+
+    Reference:
+        Bigi, Langer & Ceriotti (2025), arXiv:2412.11569.
+    """
+    settings = settings or ForceFieldSettings()
+    first = folder.with_name(folder.name + "-direct")
+    steps = ((first, True, direct_epochs), (folder, False, n_epochs))
+    run: ForceFieldRun | None = None
+    for where, direct, epochs in steps:
+        run = train_force_field(
+            trajectories, validation=validation, settings=settings.replace(direct=direct), start=run, folder=where,
+            resume=(where / CHECKPOINT_FILE).is_file(), n_epochs=epochs, **options,
+        )  # fmt: skip
+        if not run.finished:
+            break
+    assert run is not None
+    return run
