@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from asteroid_nb.equilibrium.compiled import CompiledMaps
 from asteroid_nb.equilibrium.fixed_point import Solver
 from asteroid_nb.equilibrium.forces import Answer, evaluate
 from asteroid_nb.equilibrium.run import ForceFieldRun
@@ -55,6 +56,7 @@ class WarmForces:
         max_steps: evaluations before giving up.
         precision: "double", or "single", which meets tolerances down to about 1e-6.
         device: where the model computes.
+        compiled: the solver's maps by ``torch.compile``, which takes a minute or two at first; all pairs only.
 
     Raises:
         InvalidSettings: an unknown policy or precision, or an impossible tolerance.
@@ -69,12 +71,14 @@ class WarmForces:
         max_steps: int = 100,
         precision: str = "double",
         device: str = "cpu",
+        compiled: bool = False,
     ) -> None:
         if precision not in PRECISIONS:
             raise InvalidSettings(f"precision was {precision!r}; it must be one of {', '.join(PRECISIONS)}.")
         self.run, self.device, self.precision = run, device, PRECISIONS[precision]
         self.solver = Policy(policy).solver(Solver(tolerance=tolerance, max_steps=max_steps))
         self.model = run.copy_of_model(device, self.precision)
+        self.compiled = CompiledMaps(self.model) if compiled else None
         self.warm = WarmStart(policy)
         self.history: list[SolverRecord] = []
         self.system: tuple[Any, ...] = ()
@@ -122,6 +126,7 @@ class WarmForces:
                 start=start,
                 cell=None if cell is None else torch.tensor(cell, dtype=self.precision, device=self.device),
                 periodic=periodic,
+                compiled=self.compiled,
             )
         except NotConverged:
             self.warm.reset()
@@ -170,7 +175,7 @@ def calculator(run: ForceFieldRun, *, n_molecules: int = 1, **options: Any) -> A
     Args:
         n_molecules: copies of one molecule, one after the other in the Atoms, that do not see each other and are
             solved as one batch.
-        options: of `WarmForces`: policy, tolerance, max_steps, precision, device.
+        options: of `WarmForces`: policy, tolerance, max_steps, precision, device, compiled.
 
     Raises:
         MissingExtra: ASE is not installed.

@@ -6,15 +6,19 @@ function theorem, with neither a linear system of J's size nor a differentiated 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from asteroid_nb.equilibrium.compiled import CompiledMaps
 from asteroid_nb.equilibrium.fixed_point import FixedPoint, Secants, Solver, solve
 from asteroid_nb.equilibrium.force_field import ForceField, Prepared
 from asteroid_nb.equilibrium.graph import graph, must_be_apart
 from asteroid_nb.shapes import Float, Int
+
+ImplicitMap = Callable[[Tensor, Prepared], Tensor]
 
 
 @dataclass
@@ -64,11 +68,13 @@ def evaluate(
     start: Start | None = None,
     cell: Float[Tensor, "3 3"] | None = None,
     periodic: tuple[bool, bool, bool] = (True, True, True),
+    compiled: CompiledMaps | None = None,
 ) -> Answer:
     """Return energies and forces of a batch; nothing of it can be differentiated further.
 
     Args:
         adjoint_solver: of λ; like ``solver`` when not given.
+        compiled: of this model, to repeat instead of its own maps.
 
     Raises:
         InvalidTrajectory: atoms on top of each other.
@@ -82,9 +88,11 @@ def evaluate(
         if not model.settings.implicit:
             return _explicit(model, prepared, places)
         start = start or Start()
+        f = model.f if compiled is None else compiled.f
         if model.settings.direct:
-            return _direct(model, prepared, solver, start)
-        return _conservative(model, prepared, places, solver, adjoint_solver or solver, start)
+            return _direct(model, prepared, f, solver, start)
+        found = _solved(f, model, prepared.detach(), solver, start)
+        return _conservative(model, prepared, places, found, adjoint_solver or solver, start, compiled)
 
 
 def _explicit(model: ForceField, prepared: Prepared, places: Tensor) -> Answer:
@@ -97,24 +105,33 @@ def _explicit(model: ForceField, prepared: Prepared, places: Tensor) -> Answer:
     return Answer(energies.detach(), forces)
 
 
-def _direct(model: ForceField, prepared: Prepared, solver: Solver, start: Start) -> Answer:
+def _direct(model: ForceField, prepared: Prepared, f: ImplicitMap, solver: Solver, start: Start) -> Answer:
     with torch.no_grad():
         fixed = prepared.detach()
-        found = fixed_point(model, fixed, solver, start)
+        found = _solved(f, model, fixed, solver, start)
         energies = model.interaction(found.z, fixed.graph)
         return Answer(energies, model.direct_forces(found.z, fixed.graph), found)
 
 
 def _conservative(
-    model: ForceField, prepared: Prepared, places: Tensor, solver: Solver, adjoint_solver: Solver, start: Start
+    model: ForceField,
+    prepared: Prepared,
+    places: Tensor,
+    found: FixedPoint,
+    solver: Solver,
+    start: Start,
+    compiled: CompiledMaps | None,
 ) -> Answer:
     fixed = prepared.with_parts(tuple(part.detach().requires_grad_() for part in prepared.parts))
-    found = fixed_point(model, fixed.detach(), solver, start)
-    z = found.z.requires_grad_()
+    z = found.z.detach().requires_grad_()
     image = model.f(z, fixed)
     energy = model.interaction(z, fixed.graph)
     slope = torch.autograd.grad(energy.sum(), z)[0]
-    adjoint = adjoint_point(image, z, slope, adjoint_solver, start)
+    if compiled is None:
+        adjoint = adjoint_point(image, z, slope, solver, start)
+    else:
+        bare, at = fixed.detach(), z.detach()
+        adjoint = _adjoint_solved(lambda one: slope + compiled.pulled_back(at, bare, one), slope, solver, start)
     pulls = torch.autograd.grad(image, fixed.parts, adjoint.z)
     forces = -torch.autograd.grad(prepared.parts, places, pulls)[0]
     with torch.no_grad():  # with this term an error of z counts in second order only
@@ -126,19 +143,29 @@ def fixed_point(
     model: ForceField, prepared: Prepared, solver: Solver, start: Start | None = None, *, strict: bool = True
 ) -> FixedPoint:
     """Return z = f(z) of prepared molecules."""
-    start = start or Start()
+    return _solved(model.f, model, prepared, solver, start or Start(), strict=strict)
+
+
+def _solved(
+    f: ImplicitMap, model: ForceField, prepared: Prepared, solver: Solver, start: Start, *, strict: bool = True
+) -> FixedPoint:
     begin = model.start(prepared) if start.z is None else start.z
-    return solve(lambda z: model.f(z, prepared), begin, solver, secants=start.z_secants, strict=strict)
+    return solve(lambda z: f(z, prepared), begin, solver, secants=start.z_secants, strict=strict)
 
 
 def adjoint_point(
     image: Tensor, z: Tensor, slope: Tensor, solver: Solver, start: Start | None = None, *, strict: bool = True
 ) -> FixedPoint:
     """Return λ = slope + Jᵀλ, with J that of ``image`` as a function of ``z``."""
-    start = start or Start()
 
     def pulled_back(adjoint: Tensor) -> Tensor:
         return slope + torch.autograd.grad(image, z, adjoint, retain_graph=True)[0]
 
+    return _adjoint_solved(pulled_back, slope, solver, start or Start(), strict=strict)
+
+
+def _adjoint_solved(
+    pulled_back: Callable[[Tensor], Tensor], slope: Tensor, solver: Solver, start: Start, *, strict: bool = True
+) -> FixedPoint:
     begin = torch.zeros_like(slope) if start.adjoint is None else start.adjoint
     return solve(pulled_back, begin, solver, secants=start.adjoint_secants, strict=strict, what="λ")

@@ -54,7 +54,7 @@ class ForceTask:
     @property
     def identity(self) -> dict[str, Any]:
         """Return what a resumed training must share with the interrupted one."""
-        chosen = {"model": dataclasses.asdict(self.model.settings), "objective": dataclasses.asdict(self.objective)}
+        chosen: dict[str, Any] = {"model": dataclasses.asdict(self.model.settings), "objective": dataclasses.asdict(self.objective)}
         chosen["start"] = self.start
         return {**chosen, "frames": self.train.fingerprint, "validation_frames": self.validation.fingerprint}
 
