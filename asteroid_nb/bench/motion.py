@@ -61,7 +61,10 @@ MOST_WORK = 0.4
 
 #: Figure D2: so loose that a stale state nearly passes the test.
 LOOSE, LOOSE_PS = 1e-2, 1.0
-HEATS, KEEPS = 50.0, 5.0
+
+#: How many times as fast as cold "previous" heats; and what "xl" may drift, in meV/atom/ps rather than as a multiple of
+#: cold's drift, which may be next to nothing by chance.
+HEATS, KEEPS = 50.0, 10.0
 
 #: Figure D3: frames of the test, and half the central difference.
 JACOBIAN_FRAMES, STEP_ANG = 4, 1e-3
@@ -206,19 +209,18 @@ def figure_d2(setting: Setting) -> Finding:
 
 
 def _rules_d2(drift: Mapping[str, float], logs: Mapping[str, Log]) -> list[Rule]:
-    cold = abs(drift["cold"])
-    ratios = {one: drift[one] / cold for one in ("previous", "xl")}
+    times = drift["previous"] / abs(drift["cold"])
     return [
         Rule(
             asked=f"previous heats at least {HEATS:g} times as fast as cold drifts",
-            measured=f"{drift['previous']:+.1f} against {drift['cold']:+.1f} meV/atom/ps, {ratios['previous']:+.0f} "
-            f"times; {how_it_ended(logs['previous'])}",
-            holds=bool(ratios["previous"] >= HEATS),
+            measured=f"{drift['previous']:+.1f} against {drift['cold']:+.1f} meV/atom/ps, {times:+.0f} times; "
+            f"{how_it_ended(logs['previous'])}",
+            holds=bool(times >= HEATS),
         ),
         Rule(
-            asked=f"xl does not: |drift| at most {KEEPS:g} times that of cold",
-            measured=f"{drift['xl']:+.1f} meV/atom/ps, {ratios['xl']:+.1f} times; {how_it_ended(logs['xl'])}",
-            holds=bool(logs["xl"]["why"] is None and abs(ratios["xl"]) <= KEEPS),
+            asked=f"xl does not: |drift| at most {KEEPS:g} meV/atom/ps",
+            measured=f"{drift['xl']:+.1f}; {how_it_ended(logs['xl'])}",
+            holds=bool(logs["xl"]["why"] is None and abs(drift["xl"]) <= KEEPS),
         ),
     ]
 

@@ -46,7 +46,7 @@ class CompiledMaps:
         return self.model.layers[0](z, inputs, filters, bare)
 
     def _pull(self, z: Tensor, weights: Tensor, numbers: Tensor, inputs: Tensor, *filters: Tensor) -> Tensor:
-        _, pull = torch.func.vjp(lambda state: self._apply(state, numbers, inputs, *filters), z)
+        pull = torch.func.vjp(lambda state: self._apply(state, numbers, inputs, *filters), z)[1]
         return pull(weights)[0]
 
     def _asked(self, compiled: Any, z: Tensor, prepared: Prepared, *given: Tensor) -> Tensor:

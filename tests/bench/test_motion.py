@@ -121,7 +121,7 @@ def test_a_run_that_never_began_is_a_row(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("previous", "xl", "expected"),
-    [(210.0, -19.0, [True, True]), (190.0, 3.0, [False, True]), (-400.0, 21.0, [False, False])],
+    [(210.0, -9.0, [True, True]), (190.0, 3.0, [False, True]), (-400.0, 11.0, [False, False])],
 )
 def test_d2_previous_must_heat_and_xl_must_not(monkeypatch, tmp_path, previous, xl, expected):
     told = {"previous": previous, "xl": xl, "cold": -4.0, "linear": 30.0}
