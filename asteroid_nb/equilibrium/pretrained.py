@@ -15,9 +15,8 @@ FOLDER = Path(__file__).parent / "models"
 
 NAMES = ("ethanol",)
 
-#: Of its training: frames spread over all walkers but the last two, and passes over them with direct forces, then with
-#: those of the energy.
-N_FRAMES, DIRECT_EPOCHS, N_EPOCHS = 2000, 150, 100
+#: Of its training: frames spread over all walkers but the last two, and passes over them.
+N_FRAMES, N_EPOCHS = 950, 150
 
 
 def pretrained(name: str = "ethanol") -> ForceFieldRun:
@@ -34,12 +33,13 @@ def pretrained(name: str = "ethanol") -> ForceFieldRun:
 def make(folder: Path) -> ForceFieldRun:
     """Train the bundled force field, judge it on the last walker, and keep it; goes on where it was stopped."""
     from asteroid_nb.data.catalogue import sample
-    from asteroid_nb.equilibrium.training import train_in_two_steps
+    from asteroid_nb.equilibrium.training import train_force_field
 
     *learnt, held_out, test = sample("ethanol")
-    run = train_in_two_steps(
-        learnt, held_out, folder, n_frames=N_FRAMES, direct_epochs=DIRECT_EPOCHS, n_epochs=N_EPOCHS
-    )
+    run = train_force_field(
+        learnt, validation=held_out, n_frames=N_FRAMES, n_epochs=N_EPOCHS, folder=folder,
+        resume=(folder / "checkpoint.pt").is_file(),
+    )  # fmt: skip
     if run.finished:
         errors = run.errors(test)._asdict()
         run.trained_on |= {"data": "bundled ethanol, GFN2-xTB", "test": errors, "n_test_frames": test.n_frames}
