@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from asteroid_nb.bench import accuracy, cost, distribution, fixed_points, motion, work
+from asteroid_nb.bench import accuracy, cost, distribution, fixed_points, motion, time_step, work
 from asteroid_nb.bench.setting import FULL, Setting, Size
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.errors import InvalidSettings
@@ -13,7 +13,7 @@ from asteroid_nb.finding import Finding, write
 
 FIGURES: dict[str, Callable[[Setting], Finding]] = {
     **{"A1": fixed_points.figure_a1, "A2": fixed_points.figure_a2, "A3": fixed_points.figure_a3},
-    **{"B1": work.figure_b1, "B2": work.figure_b2, "B3": work.figure_b3, "B4": motion.figure_b4},
+    **{"B1": work.figure_b1, "B2": work.figure_b2, "B3": work.figure_b3, "B4": time_step.figure_b4},
     **{"C1": cost.figure_c1, "C2": cost.figure_c2, "C3": cost.figure_c3, "C4": accuracy.figure_c4},
     **{"D1": motion.figure_d1, "D2": motion.figure_d2, "D3": motion.figure_d3, "D4": distribution.figure_d4},
 }
