@@ -178,7 +178,7 @@ def _model(record: dict[str, Any], n_bytes: int) -> ForceField:
 
 def _description(record: dict[str, Any]) -> dict[str, Any]:
     """Return what a record says beside the model, each held to the rules of a fresh one."""
-    energies = {int(number): float(energy) for number, energy in record["atomic_energies_eV"].items()}
+    energies = {int(number): float(energy) for number, energy in dict(record["atomic_energies_eV"]).items()}
     if not energies or not all(0 < number < len(SYMBOLS) for number in energies):
         raise InvalidSettings(f"{sorted(energies)} are not atomic numbers")
     if not np.isfinite(list(energies.values())).all():
