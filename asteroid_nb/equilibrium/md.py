@@ -63,8 +63,8 @@ def run_md(
 
     Raises:
         InvalidSettings: steps that do not fit each other, no temperature where one is needed, an unknown ensemble.
-        SimulationFailed: the solver did not converge or the molecule flew apart; its ``trajectory`` holds the frames
-            before.
+        SimulationFailed: the solver did not converge, or atoms came on top of each other; its ``trajectory`` holds
+            the frames before. A molecule that breaks is no failure: its parts fly on without forces between them.
         ModelMismatch: an element the force field has not learnt from.
     """
     every = _steps_per_frame(timestep_fs, dt_fs, n_frames)
