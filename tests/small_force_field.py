@@ -37,6 +37,13 @@ def frames(name: str = "ethanol", n_frames: int = 22) -> Trajectory:
 
 
 @functools.cache
+def fragment(n_frames: int = 12) -> Trajectory:
+    """Return five atoms of ethanol with made-up energies: a smaller molecule."""
+    small = frames().select([0, 3, 4, 5, 2])[:n_frames]
+    return small.replace(energies=np.linspace(-200, -199, n_frames), name="fragment")
+
+
+@functools.cache
 def untrained(**changes: Any) -> ForceField:
     """Return a force field with random weights in double precision; nobody may change it."""
     torch.manual_seed(1)
