@@ -46,8 +46,8 @@ class TestLearns:
 
     @pytest.mark.parametrize("changes", [{"direct": True}, {"depth": 2}, {"layer": "attention", "heads": 2}], ids=str)
     def test_every_kind_of_model(self, changes):
-        history = briefly(settings=TINY.replace(**changes), n_epochs=3, learning_rate=5e-3).history
-        assert history[-1]["train_loss"] < history[0]["train_loss"]
+        history = briefly(settings=TINY.replace(**changes), n_epochs=4, learning_rate=1e-2).history
+        assert history[-1]["train_loss"] < 0.97 * history[0]["train_loss"]
 
     def test_several_molecules_of_different_size(self):
         data = [frames(n_frames=12), frames("malonaldehyde", 12), fragment()]
