@@ -39,8 +39,37 @@ def click_a_state_of_the_map(notebook):
     assert notebook.ask("explorer.errors.value") == ""
 
 
+#: Where a point of the solver explorer's dial is on the page, scrolled to: the middle of the panels is evaluations.
+POINT_OF_THE_DIAL = """([tolerance, evaluations]) => {
+  const figure = document.querySelectorAll('.anb-panel .anb-plot-canvas')[1];
+  figure.scrollIntoView({ block: 'center' });
+  const { xaxis3, yaxis3 } = figure._fullLayout;
+  const box = figure.getBoundingClientRect();
+  return [box.left + xaxis3._offset + xaxis3.d2p(tolerance), box.top + yaxis3._offset + yaxis3.d2p(evaluations)];
+}"""
+
+
+def click_a_point_of_the_dial(notebook):
+    """Choose the cold start at a loose tolerance by its point in the dial, and see every panel follow."""
+    page = notebook.page
+    tolerance, policy = 1e-2, "cold"
+    assert notebook.ask("solver.tolerance.value") != tolerance
+    at = f"solver.study.per_tolerance('evaluations')['{policy}'][solver.study.tolerances.index({tolerance})]"
+    point = [tolerance, notebook.ask(f"float({at})")]
+    page.evaluate(POINT_OF_THE_DIAL, point)
+    page.wait_for_timeout(500)
+    left, top = page.evaluate(POINT_OF_THE_DIAL, point)
+    page.mouse.move(left - 3, top)
+    page.mouse.move(left, top)
+    page.wait_for_timeout(300)
+    page.mouse.click(left, top)
+    notebook.settle(lambda: notebook.ask("[solver.policy.value, solver.tolerance.value]") == [policy, tolerance])
+    notebook.screenshot("06_equilibrium-clicked")
+    assert notebook.ask("solver.errors.value") == ""
+
+
 #: What a reader does next, by notebook.
-THEN = {"05_rare_events": click_a_state_of_the_map}
+THEN = {"05_rare_events": click_a_state_of_the_map, "06_equilibrium": click_a_point_of_the_dial}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
