@@ -186,7 +186,7 @@ def _description(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "atomic_energies_eV": energies,
         "solver": Solver(**record["solver"]),
-        "history": [dict(entry) for entry in record["history"]],
+        "history": [{**entry, "validation_loss": float(entry["validation_loss"])} for entry in record["history"]],
         "trained_on": dict(record["trained_on"]),
         "finished": bool(record["finished"]),
     }

@@ -54,9 +54,12 @@ class ForceTask:
     @property
     def identity(self) -> dict[str, Any]:
         """Return what a resumed training must share with the interrupted one."""
-        chosen: dict[str, Any] = {"model": dataclasses.asdict(self.model.settings), "objective": dataclasses.asdict(self.objective)}
-        chosen["start"] = self.start
-        return {**chosen, "frames": self.train.fingerprint, "validation_frames": self.validation.fingerprint}
+        model, objective = dataclasses.asdict(self.model.settings), dataclasses.asdict(self.objective)
+        return {"model": model, "objective": objective, "start": self.start, **self._frames}
+
+    @property
+    def _frames(self) -> dict[str, str]:
+        return {"frames": self.train.fingerprint, "validation_frames": self.validation.fingerprint}
 
     @property
     def n_steps(self) -> int:
@@ -139,7 +142,7 @@ def train_force_field(
         fitting: changes to ``fit_settings`` by name, such as ``n_epochs``, ``device`` or ``seed``.
 
     Raises:
-        InvalidTrajectory: no forces or energies, a box, or too few frames.
+        InvalidTrajectory: no forces or energies, a box, too few frames, or frames both learnt and held out.
         ModelMismatch: validation has elements training has not, a checkpoint of another training, or a start with
             other parts than the settings ask for.
         InvalidSettings, TrainingDiverged.
@@ -155,6 +158,7 @@ def train_force_field(
         _take_over(start, model)
     run = ForceFieldRun(model, energies, objective.validation)
     run.must_know(np.unique(checked.atomic_numbers))
+    _must_be_held_out(train, checked)
     task = ForceTask(
         *(model, train.without_atoms(energies), checked.without_atoms(energies), objective, fit_settings.batch_size),
         start="" if start is None else repr(start),
@@ -174,6 +178,17 @@ def train_force_field(
     if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
         run.save(folder)
     return run
+
+
+def _must_be_held_out(train: Frames, checked: Frames) -> None:
+    """Raise `InvalidTrajectory` where a frame that judges is also learnt from."""
+    known = {row.tobytes() for row in train.positions}
+    shared = sum(row.tobytes() in known for row in checked.positions)
+    if shared:
+        raise InvalidTrajectory(
+            f"{shared} of {len(checked)} validation frames are among the training frames. Hold out frames far from "
+            "them: another trajectory, or the last part of this one."
+        )
 
 
 def _take_over(start: ForceFieldRun, model: ForceField) -> None:

@@ -261,3 +261,9 @@ class TestRefused:
 def test_the_gpu_trains_what_the_cpu_does():
     run, reference = (briefly(device=device) for device in ("cuda", "cpu"))
     assert run.history[-1]["validation_loss"] == pytest.approx(reference.history[-1]["validation_loss"], rel=0.01)
+
+
+def test_a_frame_that_judges_is_never_learnt_from():
+    walker = frames(n_frames=22)
+    with pytest.raises(InvalidTrajectory, match="10 of 10 validation frames are among the training frames"):
+        briefly(walker, validation=walker[:10])
