@@ -183,9 +183,8 @@ def _weights_off(setting: Setting, model: ForceField, places: Tensor, numbers: T
     objective = ForceObjective(forward=TIGHT, backward=TIGHT, contraction_weight=0.0)
     weights = [one.requires_grad_() for one in model.parameters()]
     generator = torch.Generator().manual_seed(4)
-    directions = [
-        torch.randn(one.shape, generator=generator, dtype=torch.float64) * one.std(correction=0) for one in weights
-    ]
+    draw = lambda one: torch.randn(one.shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    directions = [draw(one) * one.detach().std(correction=0) for one in weights]
 
     def loss() -> Tensor:
         return matching_loss(model, batch, objective)["loss"]
