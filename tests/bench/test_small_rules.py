@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 #: Of a laptop's minutes: what CI can spend on each figure.
 SIZE = replace(
-    SMALL, width=64, replayed=40, md_ps=0.4, md_walkers=2, langevin_ps=1.0, langevin_walkers=4, timed_steps=50
+    SMALL, width=64, replayed=40, md_ps=0.4, md_walkers=2, langevin_ps=0.6, langevin_walkers=4, timed_steps=50
 )
 
 
