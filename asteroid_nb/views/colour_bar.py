@@ -26,13 +26,13 @@ def round_up(highest: float) -> float:
     return float(f"{next(step for step in steps if highest <= step * (1 + 1e-9)):.6g}")
 
 
-def colour_bar(highest_ang: float, *, label: str = "distance from the reference, per atom") -> str:
-    """Return HTML: the colours from 0 to ``highest_ang`` with ticks in Å."""
-    ticks = [f"{highest_ang * part:.3g}" for part in (0, 0.25, 0.5, 0.75, 1)]
-    ticks[-1] = f"≥ {ticks[-1]} Å"
+def colour_bar(highest: float, *, label: str = "distance from the reference, per atom", unit: str = "Å") -> str:
+    """Return HTML: the colours from 0 to ``highest`` with ticks in its unit."""
+    ticks = [f"{highest * part:.3g}" for part in (0, 0.25, 0.5, 0.75, 1)]
+    ticks[-1] = f"≥ {ticks[-1]} {unit}"
     numbers = "".join(f"<span>{tick}</span>" for tick in ticks)
     return (
-        f"<div role='img' aria-label='Colour bar: {label}, 0 to {highest_ang:g} Å, grey to dark red' "
+        f"<div role='img' aria-label='Colour bar: {label}, 0 to {highest:g} {unit}, grey to dark red' "
         "style='max-width:420px;font-size:12px;line-height:16px;color:var(--jp-ui-font-color1,#333)'>"
         f"<div>{label}</div>"
         f"<div style='height:10px;background:linear-gradient(to right,{','.join(ERROR_COLOURS)})'></div>"

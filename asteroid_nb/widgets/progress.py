@@ -27,15 +27,16 @@ class TrainingView(VBox):
     Args:
         title: of the curve.
         shown: display it at the start, in a notebook.
+        losses: title of the axis, for trainings whose losses have a unit.
     """
 
-    def __init__(self, title: str = "Training", *, shown: bool = True):
+    def __init__(self, title: str = "Training", *, shown: bool = True, losses: str = "loss (no unit)"):
         self.shown = shown
         self.stopped = False
         self.curves: dict[str, list[tuple[float, float | None]]] = {key: [] for key in LOOKS}
         self._drawn_at = -math.inf
         self._total_epochs, self._n_steps = 0, 1
-        self.figure = _figure(title)
+        self.figure = _figure(title, losses)
         self.plot = Plot(self.figure)
         self.status = HTML("Not started.", layout=Layout(flex="1 1 auto"))
         self.stop_button = Button(description="Stop", icon="stop", tooltip="End after this step, keep what is learnt")
@@ -123,13 +124,13 @@ class TrainingView(VBox):
         self.status.value = " · ".join(parts)
 
 
-def _figure(title: str) -> go.Figure:
+def _figure(title: str, losses: str) -> go.Figure:
     figure = go.Figure()
     for name, line, symbol in LOOKS.values():
         marker = {"symbol": symbol, "size": 6, "maxdisplayed": 60}
         figure.add_scatter(name=name, mode="lines+markers", line=line, marker=marker, x=[], y=[])
     figure.update_xaxes(title_text="epoch")
-    figure.update_yaxes(title_text="loss (no unit)", type="log", tickformat="~g", nticks=6)
+    figure.update_yaxes(title_text=losses, type="log", tickformat="~g", nticks=6)
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
     alt = "Line chart of training and validation loss by epoch; the latest values are in the text above it."
     return finish(figure, title=title, alt=alt, height=340, legend=legend, showlegend=True)

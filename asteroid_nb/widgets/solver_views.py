@@ -89,7 +89,7 @@ def colours(study: SolverStudy, chosen: Chosen, coloured: str) -> tuple[Float[np
     values, unit, label = COLOURINGS[coloured]
     found = np.nan_to_num(getattr(study.replays[chosen.policy, chosen.tolerance], values))
     highest = round_up(float(np.quantile(found, TOLD_APART)))
-    return found / highest, colour_bar(highest, label=label).replace(" Å", f" {unit}")
+    return found / highest, colour_bar(highest, label=label, unit=unit)
 
 
 def in_numbers(study: SolverStudy, chosen: Chosen) -> str:
