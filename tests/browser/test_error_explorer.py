@@ -110,9 +110,7 @@ def test_a_click_on_a_cell_chooses_its_window_and_its_moment(notebook, order):
     notebook.settle(lambda: mark(notebook, CURVES) == [42.0])
     legend = notebook.page.locator(".anb-plot").nth(CURVES).locator(".legend")
     notebook.settle(lambda: f"window {expected}" in (legend.text_content() or ""))
-    notebook.settle(
-        lambda: f"Window {expected}:" in (notebook.page.locator(".anb-panel").text_content() or "")
-    )
+    notebook.settle(lambda: f"Window {expected}:" in (notebook.page.locator(".anb-panel").text_content() or ""))
     assert notebook.complaints == []
 
 

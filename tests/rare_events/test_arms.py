@@ -206,9 +206,7 @@ def test_what_never_moves_leaves_the_reason(tmp_path):
 
 
 def test_numbers_that_json_lacks_become_null():
-    made = plain(
-        {"a": np.array([1.0, np.nan, np.inf]), 2: (np.float64(0.5), -np.inf), "n": np.int64(3), "b": True}
-    )
+    made = plain({"a": np.array([1.0, np.nan, np.inf]), 2: (np.float64(0.5), -np.inf), "n": np.int64(3), "b": True})
     assert made == {"a": [1.0, None, None], "2": [0.5, None], "n": 3, "b": True}
     assert type(made["n"]) is int and made["b"] is True
 
