@@ -14,7 +14,7 @@ from asteroid_nb.equilibrium.compiled import CompiledMaps
 from asteroid_nb.equilibrium.fixed_point import Solver
 from asteroid_nb.equilibrium.forces import Answer, evaluate
 from asteroid_nb.equilibrium.run import ForceFieldRun
-from asteroid_nb.equilibrium.warm_start import Policy, WarmStart
+from asteroid_nb.equilibrium.warm_start import FARTHEST_ANG, Policy, WarmStart
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, NotConverged
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class WarmForces:
     Args:
         run: a trained force field, an equilibrium model or an explicit twin.
         policy: of the warm start, one of `warm_start.POLICIES`.
-        tolerance: of the solvers of z and λ.
+        tolerance: of the solvers of z and λ. It should be a tenth of what z changes by in a step, or less; a looser one
+            lets a stale state pass as converged after one evaluation, and the molecule heats.
         max_steps: evaluations before giving up.
         precision: "double", or "single", which meets tolerances down to about 1e-6.
         device: where the model computes.
@@ -82,6 +83,7 @@ class WarmForces:
         self.warm = WarmStart(policy)
         self.history: list[SolverRecord] = []
         self.system: tuple[Any, ...] = ()
+        self.cell: np.ndarray | None = None
 
     def reset(self) -> None:
         """Start the next solve cold, as for another system."""
@@ -99,7 +101,8 @@ class WarmForces:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return energies [molecules] in eV and forces [molecules, atoms, 3] in eV/Å.
 
-        Another system than at the last call (elements, their order, charges, box vectors' periodicity) starts cold.
+        Another system than at the last call (elements, their order, charges, periodicity, a box vector that is more
+        than `FARTHEST_ANG` from the last one) starts cold.
 
         Args:
             positions: [molecules, atoms, 3] Å.
@@ -151,9 +154,10 @@ class WarmForces:
         """Forget what is known of another system."""
         box = (cell is not None, *periodic)
         known = (atomic_numbers.shape, atomic_numbers.tobytes(), box, None if charges is None else charges.tobytes())
-        if known != self.system:
+        moved = cell is not None and self.cell is not None and np.abs(cell - self.cell).max() > FARTHEST_ANG
+        if known != self.system or moved:
             self.warm.reset()
-            self.system = known
+        self.system, self.cell = known, None if cell is None else np.array(cell)
 
 
 def _record(answer: Answer, seconds: float, *, cold: bool) -> SolverRecord:

@@ -1,6 +1,8 @@
 """Solve z = f(z) for a batch: Picard, Anderson, and Anderson that keeps its secants; honest about what it reached.
 
 Every molecule has its own residual, its own mixing and its own end, so that its answer does not depend on its batch.
+(Secants kept over solves are replaced in turn for the whole batch: how old a molecule's are depends on its companions,
+which may change its steps, and its answer within the tolerance.)
 """
 
 from __future__ import annotations
@@ -203,5 +205,5 @@ def _must_be_honest(found: FixedPoint, solver: Solver, strict: bool, what: str) 
         f"The fixed point of {what} was not reached: after {found.n_evaluations} evaluations the residual is "
         f"{worst:.2g} for {int((~found.converged).sum())} of {len(found.converged)} molecules, needed is "
         f"{solver.tolerance:g}. Look at the geometry (far from what was trained on?), allow a larger "
-        "tolerance or more steps, or train longer."
+        "tolerance, double precision or more steps, or train longer."
     )

@@ -8,7 +8,7 @@ application of f is differentiated, however many evaluations the solver needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,10 +44,12 @@ class Watch:
     adjoint_steps: float = 0.0
     unconverged: float = 0.0
 
-    def see(self, found: FixedPoint, adjoint: FixedPoint | None = None) -> None:
+    def see(self, found: FixedPoint, adjoint: FixedPoint | None, backward: Sequence[FixedPoint]) -> None:
+        """Count a batch: evaluations of its fixed points, and molecules of which any solve gave up."""
         self.molecules += len(found.residual)
         self.steps += float(found.n_steps.sum())
-        self.unconverged += float((~found.converged).sum())
+        every = [found, *backward] if adjoint is None else [found, adjoint, *backward]
+        self.unconverged += float((~torch.stack([one.converged for one in every]).all(0)).sum())
         if adjoint is not None:
             self.adjoint_steps += float(adjoint.n_steps.sum())
 
@@ -76,16 +78,16 @@ def matching_loss(
     found = fixed_point(model, prepared.detach(), objective.forward, strict=False)
     z = found.z.requires_grad_()
     image = model.f(z, prepared)
-    adjoint = None
+    adjoint, backward = None, []
     if direct:
         terms = judged(model.interaction(z, prepared.graph), model.direct_forces(z, prepared.graph))
         pushed = torch.autograd.grad(terms["loss"], z, retain_graph=True)[0]
-        weight = _sum_of_series(lambda mu: pushed + _vjp(image, z, mu), pushed, objective)
+        weight = _sum_of_series(lambda mu: pushed + _vjp(image, z, mu), pushed, objective, backward)
         terms["loss"] = terms["loss"] + _only_its_gradient((weight * image).sum())
     else:
-        terms, adjoint = _conservative(model, prepared, places, z, image, judged, objective)
+        terms, adjoint = _conservative(model, prepared, places, z, image, judged, objective, backward)
     if watch is not None:
-        watch.see(found, adjoint)
+        watch.see(found, adjoint, backward)
     if objective.contraction_weight and float(found.n_steps.float().mean()) > objective.most_steps:
         terms["contraction"] = _slope_of(image, z)
         terms["loss"] = terms["loss"] + objective.contraction_weight * terms["contraction"]
@@ -100,6 +102,7 @@ def _conservative(
     image: Tensor,
     judged: _Judge,
     objective: ForceObjective,
+    backward: list[FixedPoint],
 ) -> tuple[dict[str, Tensor], FixedPoint]:
     own = model.interaction(z, prepared.graph)
     slope = torch.autograd.grad(own.sum(), z, retain_graph=True)[0]
@@ -110,9 +113,9 @@ def _conservative(
     pulled, pushed = torch.autograd.grad(own.sum() + (multiplier * image).sum(), (z, places), create_graph=True)
     terms = judged(energies, -pushed)
     by_z, by_multiplier = torch.autograd.grad(terms["loss"], (z, multiplier), retain_graph=True)
-    first = _sum_of_series(lambda mu: by_multiplier + _vjp(pulled, multiplier, mu), by_multiplier, objective)
+    first = _sum_of_series(lambda mu: by_multiplier + _vjp(pulled, multiplier, mu), by_multiplier, objective, backward)
     both = by_z + _vjp(pulled, z, first)
-    second = _sum_of_series(lambda mu: both + _vjp(image, z, mu), both, objective)
+    second = _sum_of_series(lambda mu: both + _vjp(image, z, mu), both, objective, backward)
     terms["loss"] = terms["loss"] + _only_its_gradient((first * pulled).sum() + (second * image).sum())
     return terms, adjoint
 
@@ -143,10 +146,13 @@ class _Judge:
         return {"loss": force + self.objective.energy_weight * energy, "force": force, "energy": energy}
 
 
-def _sum_of_series(step: Callable[[Tensor], Tensor], first: Tensor, objective: ForceObjective) -> Tensor:
-    """Return μ = first + A μ: solved, or the first terms of the series Σ Aⁿ first."""
+def _sum_of_series(
+    step: Callable[[Tensor], Tensor], first: Tensor, objective: ForceObjective, backward: list[FixedPoint]
+) -> Tensor:
+    """Return μ = first + A μ: solved, and added to ``backward``, or the first terms of the series Σ Aⁿ first."""
     if objective.gradients == "implicit":
-        return solve(step, first, objective.backward, strict=False, what="the adjoint").z
+        backward.append(solve(step, first, objective.backward, strict=False, what="the adjoint"))
+        return backward[-1].z
     found = first
     for _ in range(objective.phantom_steps):
         found = step(found)

@@ -108,6 +108,11 @@ def _start(molecule: Any, n_walkers: int, temperature_K: float | None, seed: int
     atoms = engines.molecule(molecule[-1] if isinstance(molecule, Trajectory) else molecule)
     if isinstance(molecule, Trajectory) and molecule.velocities is not None:
         atoms.set_velocities(np.asarray(molecule.velocities[-1], dtype=float) * units.FS_PER_ASE_TIME)
+    if atoms.pbc.any() and not atoms.pbc.all():
+        raise InvalidSettings(
+            f"The box is periodic along {atoms.pbc.tolist()}; a Trajectory's is along all three or none. Set pbc to "
+            "True or False for all, or run ASE itself with calculator()."
+        )
     if n_walkers < 1 or (n_walkers > 1 and atoms.pbc.any()):
         raise InvalidSettings(f"n_walkers was {n_walkers}; it must be 1 in a box, and at least 1 elsewhere.")
     if n_walkers > 1:

@@ -128,3 +128,21 @@ def _whole(settings: Any, **ranges: tuple[int, int]) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+#: Models by name: "small" learns a molecule on a laptop, "large" is for a GPU.
+PRESETS = {
+    "small": ForceFieldSettings(),
+    "large": ForceFieldSettings(layer="attention", l_max=2, width=64),
+}
+
+
+def preset(name: str, **changes: Any) -> ForceFieldSettings:
+    """Return the settings of a preset, some of them changed.
+
+    Raises:
+        InvalidSettings: no such preset, or a value outside its range.
+    """
+    if name not in PRESETS:
+        raise InvalidSettings(f"No force field is called {name!r}; there are {', '.join(PRESETS)}.")
+    return PRESETS[name].replace(**changes)

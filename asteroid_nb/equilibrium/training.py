@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ MOST_VALIDATED, RADIUS_FRAMES = 128, 8
 
 #: Of each trajectory, its last part: held out when no validation is given.
 HELD_OUT_SHARE = 0.1
+
+#: Of an epoch's frames: more whose solvers gave up end the training.
+MOST_UNCONVERGED = 0.5
 
 MEV_PER_EV = 1000.0
 
@@ -70,7 +74,10 @@ class ForceTask:
         yield from self.train.batches(order, self.batch_size, device)
 
     def loss(self, model: nn.Module, batch: Batch, *, done: float) -> dict[str, Tensor]:
-        return model(matching_loss, batch, self.objective, self.watch)
+        try:
+            return model(matching_loss, batch, self.objective, self.watch)
+        except NotConverged as error:  # in training only what is no number raises
+            raise TrainingDiverged(f"In training: {error} Lower the learning rate.") from error
 
     def validate(self, model: nn.Module, *, device: torch.device) -> float:
         """Return the mean absolute error of force components in meV/Å on the held-out frames."""
@@ -88,9 +95,19 @@ class ForceTask:
             energy += float((answer.energies - batch.energies).abs().sum())
             steps += 0.0 if answer.z is None else float(answer.z.n_steps.sum())
             atoms += int((batch.atomic_numbers > 0).sum())
-        self.measured = {**self.watch.read(), "energy_mae_meV": MEV_PER_EV * energy / len(rows)}
+        self.measured = {**self._watched(), "energy_mae_meV": MEV_PER_EV * energy / len(rows)}
         self.measured |= {"validation_steps": steps / len(rows), **self._radius(model, device)}
         return MEV_PER_EV * force / (3 * atoms)
+
+    def _watched(self) -> dict[str, float]:
+        """Return what the solvers of the epoch needed, unless most of them gave up: then gradients mean nothing."""
+        told = self.watch.read()
+        if told["unconverged"] > MOST_UNCONVERGED:
+            raise TrainingDiverged(
+                f"The solvers gave up for {told['unconverged']:.0%} of the frames of an epoch; {MOST_UNCONVERGED:.0%} "
+                "may. Raise contraction_weight or max_steps of the objective's solvers, or lower the learning rate."
+            )
+        return told
 
     def _radius(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         if not self.model.settings.implicit:
@@ -108,7 +125,7 @@ def radius_of(model: ForceField, batch: Batch, objective: ForceObjective) -> Ten
     with torch.no_grad():
         edges = graph(batch.positions, batch.atomic_numbers, cutoff_ang=model.settings.cutoff_ang)
         prepared = model.prepare(edges)
-        found = fixed_point(model, prepared, objective.validation)
+        found = fixed_point(model, prepared, objective.validation, strict=False)
     return spectral_radius(model, prepared, found.z)
 
 
@@ -161,7 +178,7 @@ def train_force_field(
     _must_be_held_out(train, checked)
     task = ForceTask(
         *(model, train.without_atoms(energies), checked.without_atoms(energies), objective, fit_settings.batch_size),
-        start="" if start is None else repr(start),
+        start="" if start is None else _fingerprint(start),
     )
     checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
     watching = [Bar()] if observers is None else observers
@@ -182,13 +199,26 @@ def train_force_field(
 
 def _must_be_held_out(train: Frames, checked: Frames) -> None:
     """Raise `InvalidTrajectory` where a frame that judges is also learnt from."""
-    known = {row.tobytes() for row in train.positions}
-    shared = sum(row.tobytes() in known for row in checked.positions)
+    known = set(_rows(train))
+    shared = sum(row in known for row in _rows(checked))
     if shared:
         raise InvalidTrajectory(
             f"{shared} of {len(checked)} validation frames are among the training frames. Hold out frames far from "
             "them: another trajectory, or the last part of this one."
         )
+
+
+def _rows(frames: Frames) -> Iterator[bytes]:
+    """Yield each frame's positions, without what fills it up."""
+    for positions, numbers in zip(frames.positions, frames.atomic_numbers, strict=True):
+        yield positions[numbers > 0].tobytes()
+
+
+def _fingerprint(run: ForceFieldRun) -> str:
+    digest = hashlib.sha256()
+    for weight in run.model.state_dict().values():
+        digest.update(weight.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _take_over(start: ForceFieldRun, model: ForceField) -> None:

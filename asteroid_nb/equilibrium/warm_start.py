@@ -116,25 +116,29 @@ class WarmStart:
         self.z_secants: Secants | None = None
         self.adjoint_secants: Secants | None = None
         self.positions: Tensor | None = None
+        self.guessed = False
 
     def start(self, positions: Tensor) -> Start:
         """Return where to start at new positions [molecules, atoms, 3] Å; cold where the old ones are too far."""
         if self.positions is not None and not _near(positions, self.positions):
             self.reset()
-        return Start(self.z.next(), self.adjoint.next(), self.z_secants, self.adjoint_secants)
+        begin = Start(self.z.next(), self.adjoint.next(), self.z_secants, self.adjoint_secants)
+        self.guessed = begin.z is not None
+        return begin
 
     def update(self, answer: Answer, positions: Tensor) -> None:
         """Keep what the solves at these positions found."""
         if answer.z is None:
             return
         parts = [part for part in (answer.z, answer.adjoint) if part is not None]
-        if self.positions is not None and any(float(part.residuals[0].max()) > WORST_GUESS for part in parts):
+        dropped = self.guessed and any(float(part.residuals[0].max()) > WORST_GUESS for part in parts)
+        if dropped:
             self.reset()
         self.positions = positions.detach()
         self.z.add(answer.z.z.detach())
         if answer.adjoint is not None:
             self.adjoint.add(answer.adjoint.z.detach())
-        if self.policy.recycles:
+        if self.policy.recycles and not dropped:
             self.z_secants = answer.z.secants
             self.adjoint_secants = None if answer.adjoint is None else answer.adjoint.secants
 

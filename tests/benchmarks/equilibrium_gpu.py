@@ -26,14 +26,10 @@ from asteroid_nb.equilibrium.dynamics import WarmForces
 from asteroid_nb.equilibrium.force_field import ForceField, n_parameters
 from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.equilibrium.matching import Watch, matching_loss
-from asteroid_nb.equilibrium.settings import ForceFieldSettings, ForceObjective
+from asteroid_nb.equilibrium.settings import PRESETS, ForceFieldSettings, ForceObjective
 from asteroid_nb.equilibrium.training import train_force_field
 
 DEPTHS = {"DEQ": 0, "K = 1": 1, "K = 2": 2, "K = 4": 4, "K = 8": 8}
-PRESETS = {
-    "vector": ForceFieldSettings(),
-    "attention": ForceFieldSettings(layer="attention", l_max=2, width=64),
-}
 
 
 def training_cost(settings: ForceFieldSettings, frames: Frames, batch_size: int, device: str) -> dict[str, float]:
@@ -135,7 +131,7 @@ def keep(folder: Path, told: dict[str, Any]) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--preset", choices=PRESETS, default="vector")
+    parser.add_argument("--preset", choices=PRESETS, default="small")
     parser.add_argument("--models", nargs="+", choices=DEPTHS, default=list(DEPTHS))
     parser.add_argument("--frames", type=int, default=950)
     parser.add_argument("--epochs", type=int, default=1000)

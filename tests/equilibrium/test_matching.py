@@ -7,7 +7,7 @@ import functools
 
 import pytest
 import torch
-from small_force_field import ethanol, frames, untrained
+from small_force_field import LOOSE, ethanol, frames, untrained
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -215,3 +215,11 @@ def test_spectral_radius_is_that_of_the_dense_jacobian():
     assert_close(spectral_radius(model, ready, z, n_steps=300), exact, rtol=1e-2, atol=0)
     assert_close(spectral_radius(model, ready, z), exact, rtol=0.1, atol=0)
     assert (exact < 1).all()
+
+
+def test_a_backward_solve_that_gives_up_is_counted():
+    watch, short = Watch(), LOOSE.replace(backward=Solver(tolerance=1e-8, max_steps=1))
+    matching_loss(trainable(), batch(), short, watch)
+    assert watch.read()["unconverged"] == 1.0
+    matching_loss(trainable(), batch(), LOOSE, watch)
+    assert watch.read()["unconverged"] == 0.0

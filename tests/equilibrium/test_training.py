@@ -77,9 +77,10 @@ class TestHistory:
             assert record["steps"] > 1 and record["adjoint_steps"] > 1 and record["validation_steps"] > 1
             assert record["unconverged"] == 0 and 0 < record["spectral_radius"] < 1
 
-    def test_counts_molecules_whose_solver_gave_up(self):
+    def test_ends_where_solvers_give_up(self):
         short = LOOSE.replace(forward=Solver(tolerance=1e-6, max_steps=2))
-        assert briefly(objective=short, fit_settings=ONCE).history[0]["unconverged"] == 1.0
+        with pytest.raises(TrainingDiverged, match="gave up for 100% of the frames"):
+            briefly(objective=short, fit_settings=ONCE)
 
     def test_of_a_twin_has_no_solver_to_speak_of(self):
         record = briefly(settings=TINY.replace(depth=1), fit_settings=ONCE).history[0]

@@ -284,3 +284,31 @@ def test_a_policy_recycles_by_name():
 def test_an_unknown_policy_is_refused(name):
     with pytest.raises(InvalidSettings, match=r"No warm start is called .*there are cold, cold\+recycle, previous"):
         WarmStart(name)
+
+
+def test_a_bad_guess_drops_secants_too(monkeypatch):
+    solves = WarmForces(untrained_run(), policy="linear+recycle", tolerance=1e-6)
+    numbers = frames().atomic_numbers[None]
+    ask = lambda frame: solves(np.asarray(frames().positions[frame : frame + 1], dtype=float), numbers)  # noqa: E731
+    ask(0)
+    monkeypatch.setattr("asteroid_nb.equilibrium.warm_start.WORST_GUESS", 0.0)
+    ask(0)
+    assert solves.warm.z_secants is None and solves.warm.adjoint_secants is None and len(solves.warm.z.known) == 1
+    monkeypatch.undo()
+    ask(0)
+    assert solves.warm.z_secants is not None
+
+
+def test_cold_starts_keep_their_secants_where_asked():
+    solves = WarmForces(untrained_run(), policy="cold+recycle", tolerance=1e-6)
+    for moved_ang in (0.0, 0.01):
+        solves(np.asarray(frames().positions[:1], dtype=float) * (1 + moved_ang), frames().atomic_numbers[None])
+    assert solves.warm.z_secants is not None and solves.history[1].steps < solves.history[0].steps
+
+
+def test_another_box_starts_cold_a_breathing_one_does_not():
+    solves = WarmForces(untrained_run(), policy="previous", tolerance=1e-4)
+    at, numbers = np.asarray(frames().positions[:1], dtype=float), frames().atomic_numbers[None]
+    for side in (12.0, 12.01, 9.0):
+        solves(at, numbers, cell=side * np.eye(3), periodic=(True, True, True))
+    assert [call.cold for call in solves.history] == [True, False, True]
