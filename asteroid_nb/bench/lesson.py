@@ -142,19 +142,24 @@ def move(
 
 
 def _true(run: ForceFieldRun, walker: Trajectory) -> tuple[np.ndarray, np.ndarray]:
-    """Return total energies in eV and how far the forces are off in %, by the tight solution; NaN from a wreck on."""
+    """Return total energies in eV and how far the forces are off in %, by the tight solution; NaN where it has none."""
     assert walker.velocities is not None and walker.forces is not None  # run_md gives both
-    energies, off = np.full(walker.n_frames, np.nan), np.full(walker.n_frames, np.nan)
-    for first in range(0, walker.n_frames, BATCH):
-        some = slice(first, first + BATCH)
+    energies, forces = _tight(run, walker)
+    sizes = [np.linalg.norm(one, axis=(1, 2)) for one in (walker.forces - forces, forces)]
+    return energies + kinetic_energy_ev(walker.velocities, walker.masses), 100 * sizes[0] / sizes[1]
+
+
+def _tight(run: ForceFieldRun, frames: Trajectory, batch: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
+    """Return energies and forces of the tight solution; a batch with a frame that has none is asked one by one."""
+    energies, forces = np.full(frames.n_frames, np.nan), np.full(frames.positions.shape, np.nan)
+    for first in range(0, frames.n_frames, batch):
+        here = slice(first, first + batch)
         try:
-            tight = run.predict(walker[some], solver=TRUE)
+            energies[here], forces[here] = run.predict(frames[here], solver=TRUE)[:2]
         except (NotConverged, InvalidTrajectory):
-            break
-        energies[some] = tight.energies
-        sizes = [np.linalg.norm(one, axis=(1, 2)) for one in (walker.forces[some] - tight.forces, tight.forces)]
-        off[some] = 100 * sizes[0] / sizes[1]
-    return energies + kinetic_energy_ev(walker.velocities, walker.masses), off
+            if batch > 1:
+                energies[here], forces[here] = _tight(run, frames[here], batch=1)
+    return energies, forces
 
 
 def _n_known(values: np.ndarray) -> int:

@@ -133,6 +133,16 @@ def test_tables_say_what_was_found():
     )
 
 
+def test_one_frame_without_a_solution_costs_one_energy(walker):
+    places = np.array(walker.positions)
+    places[4, 1] = places[4, 0]
+    found = lesson._true(learnt(), walker.replace(positions=places))
+    whole = lesson._true(learnt(), walker)
+    for one, other in zip(found, whole, strict=True):
+        assert np.flatnonzero(np.isnan(one)).tolist() == [4]
+        np.testing.assert_allclose(np.delete(one, 4), np.delete(other, 4), rtol=1e-4, atol=1e-3)
+
+
 def test_a_wreck_has_no_energy_but_its_past_has():
     energies = np.array([[1.0, 1.0, 1.0, 1.1, np.nan], [1.0, 1.0, 1.0, 1.0, 1.0]])
     walkers = [frames()[:5]] * 2

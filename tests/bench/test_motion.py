@@ -121,7 +121,12 @@ def test_a_run_that_never_began_is_a_row(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("previous", "xl", "expected"),
-    [(210.0, -9.0, [True, True]), (190.0, 3.0, [False, True]), (-400.0, 11.0, [False, False])],
+    [
+        (210.0, -9.0, [True, True]),
+        (190.0, 3.0, [False, True]),
+        (-400.0, 11.0, [False, False]),
+        (float("nan"), 1.0, [False, True]),
+    ],
 )
 def test_d2_previous_must_heat_and_xl_must_not(monkeypatch, tmp_path, previous, xl, expected):
     told = {"previous": previous, "xl": xl, "cold": -4.0, "linear": 30.0}
@@ -129,6 +134,65 @@ def test_d2_previous_must_heat_and_xl_must_not(monkeypatch, tmp_path, previous, 
     finding = figure_d2(bench(tmp_path))
     assert verdicts(finding) == expected
     assert [row[0] for row in finding.rows] == ["cold", "previous", "linear", "xl"]
+
+
+def test_d2_fifty_times_next_to_nothing_is_no_heat(monkeypatch, tmp_path):
+    told = {"previous": 9.0, "cold": 0.01}
+    given(monkeypatch, motion, lambda one: made(one, drift=told.get(one.policy, 0.0)))
+    assert verdicts(figure_d2(bench(tmp_path))) == [False, True]
+
+
+@pytest.mark.parametrize("n_frames", [0, 2, 20])
+def test_d2_a_burst_of_previous_is_heat(monkeypatch, tmp_path, n_frames):
+    def log_of(one):
+        if one.policy != "previous":
+            return made(one, drift=1.0)
+        return made(one, drift=900.0, n_frames=n_frames, why="The run ended 9 fs after its start: it burst.")
+
+    given(monkeypatch, motion, log_of)
+    assert verdicts(figure_d2(bench(tmp_path))) == [True, True]
+
+
+def test_d2_xl_must_be_known_to_its_end(monkeypatch, tmp_path):
+    given(monkeypatch, motion, lambda one: unknown(made(one), 30) if one.policy == "xl" else made(one, drift=1.0))
+    assert verdicts(figure_d2(bench(tmp_path)))[1] is False
+
+
+def unknown(log, first):
+    """Return a log whose first walker's true energy is not known from a frame on."""
+    walkers = [list(one) for one in log["true_eV"]]
+    walkers[0][first:] = [None] * (len(walkers[0]) - first)
+    return log | {"true_eV": walkers}
+
+
+@pytest.mark.parametrize("first", [0, 30, 39])
+def test_an_energy_that_is_not_known_to_the_end_is_not_kept(first):
+    log = made(Motion(n_walkers=3, length_ps=0.195))
+    assert motion._keeps("x", log, 1.0).holds and "known" not in how_it_ended(log)
+    rule = motion._keeps("x", unknown(log, first), 1.0)
+    assert rule.holds is False
+    assert f"energy known to {max(0, first - 1) * 5 / 1000:g} ps" in rule.measured
+
+
+def test_drifts_that_cancel_are_not_kept():
+    log = made(Motion(n_walkers=2), drift=2.0)
+    log["true_eV"][1] = [2 * log["true_eV"][1][0] - energy for energy in log["true_eV"][1]]
+    np.testing.assert_allclose(drifts(log), [2.0, -2.0], rtol=1e-6)
+    assert motion._keeps("x", log, 1.9).holds is False
+    assert motion._keeps("x", log, 2.1).holds
+
+
+@pytest.mark.parametrize("bad", [0, 3, 6])
+def test_one_frame_without_a_solution_costs_one_energy(tmp_path, bad):
+    setting = bench(tmp_path)
+    run, frames = setting.run(), setting.parts.test[:7]
+    places = np.array(frames.positions)
+    places[bad, 1] = places[bad, 0]
+    broken = frames.replace(positions=places, velocities=None, forces=None, energies=None)
+    found = runs._true_energies(run, broken)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [bad]
+    others = np.delete(np.arange(7), bad)
+    np.testing.assert_allclose(found[others], runs._true_energies(run, frames)[others], rtol=1e-9)
 
 
 def test_d3_tells_a_gradient_from_what_is_none(monkeypatch, tmp_path):
