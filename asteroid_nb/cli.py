@@ -175,12 +175,17 @@ def _bench(commands) -> None:
         "--data", metavar="NAME=FILE",
         help="trajectories with forces, @DT_FS after the file where it carries no time; otherwise the bundled ethanol",
     )  # fmt: skip
+    command.add_argument(
+        "--preset", default="small", choices=["small", "large"], help="of the models: vectors, or attention for a GPU"
+    )
     command.add_argument("--small", action="store_true", help="minutes instead of hours, held to the small rules")
     command.add_argument("--seeds", type=int, help="of each model in figure C4; otherwise 3, or 1 with --small")
     command.add_argument("--epochs", type=int, help="of every training")
     command.add_argument("--frames", type=int, help="to learn from")
     command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
-    command.add_argument("--page", default="equilibrium", help="name of the page that is written")
+    command.add_argument(
+        "--page", help="name of the page that is written; equilibrium, with the figures' names where some are chosen"
+    )
     command.add_argument(
         "--out", type=Path, default=Path("runs/equilibrium"), help="folder that keeps what is finished"
     )

@@ -166,28 +166,9 @@ def states(options: argparse.Namespace) -> None:
 
 
 def bench(options: argparse.Namespace) -> None:
-    from asteroid_nb.bench import equilibrium
-    from asteroid_nb.bench.setting import FULL, SMALL
-    from asteroid_nb.bench.sources import Source
+    from asteroid_nb.bench import command
 
-    changes = {"seeds": options.seeds, "n_epochs": options.epochs, "n_frames": options.frames}
-    told = {"--data": options.data and _without_folders(options.data), "--seeds": options.seeds}
-    told |= {"--epochs": options.epochs, "--frames": options.frames}
-    words = [f"{name} '{value}'" if "=" in str(value) else f"{name} {value}" for name, value in told.items() if value]
-    equilibrium.run(
-        folder=options.out,
-        names=options.figures or equilibrium.ALL,
-        source=Source.named(options.data) if options.data else None,
-        size=dataclasses.replace(SMALL if options.small else FULL, **{k: v for k, v in changes.items() if v}),
-        processes=options.processes,
-        page=options.page,
-        command=" ".join(["asteroid-nb bench equilibrium", *(["--small"] if options.small else []), *words]),
-    )
-
-
-def _without_folders(words: str) -> str:
-    name, _, path = words.partition("=")
-    return f"{name}={Path(path).name}"
+    command.bench(options)
 
 
 def lab(options: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from asteroid_nb.equilibrium.force_field import n_parameters
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, ForceObjective
 from asteroid_nb.equilibrium.training import train_force_field
-from asteroid_nb.errors import TrainingDiverged
+from asteroid_nb.errors import NotConverged, TrainingDiverged
 from asteroid_nb.files import replacing
 from asteroid_nb.finding import plain
 from asteroid_nb.parallel import side_by_side
@@ -46,6 +45,7 @@ class Arm:
         n_epochs: the same for all that are compared.
         width: of the equilibrium model and the twins of its width.
         direct: forces from a head of their own.
+        layer, l_max: of every model.
     """
 
     model: str
@@ -55,17 +55,25 @@ class Arm:
     n_epochs: int = 150
     width: int = 64
     direct: bool = False
+    layer: str = "vector"
+    l_max: int = 1
 
     @property
     def settings(self) -> ForceFieldSettings:
-        small = ForceFieldSettings(width=self.width, direct=self.direct)
+        small = ForceFieldSettings(width=self.width, direct=self.direct, layer=self.layer, l_max=self.l_max)
         if self.model == MATCHED:
             return small.replace(depth=4, width=matched_width(small))
         return small if self.model == DEQ else small.replace(depth=int(self.model.split()[-1]))
 
     def folder(self, folder: Path) -> Path:
-        """Return where the run and its record are kept; other settings have another name."""
-        said = repr(dataclasses.astuple(self)) + repr(FORCE_FIT) + repr(ForceObjective()) + __version__
+        """Return where the run and its record are kept; other settings, or other frames, have another name."""
+        content = self.source.fingerprint or None
+        *told, layer, l_max = dataclasses.astuple(
+            dataclasses.replace(self, source=dataclasses.replace(self.source, path=content))
+        )
+        if (layer, l_max) != ("vector", 1):
+            told += [layer, l_max]
+        said = repr(tuple(told)) + repr(FORCE_FIT) + repr(ForceObjective()) + __version__
         plain_name = "".join(letter if letter.isalnum() else "-" for letter in f"{self.source.name}-{self.model}")
         return folder / "arms" / f"{plain_name}-seed{self.seed}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
@@ -77,14 +85,20 @@ class Arm:
 def matched_width(small: ForceFieldSettings) -> int:
     """Return the width at which four blocks have as many parameters as the equilibrium model."""
     wanted = n_parameters(small)
-    return min(range(4, small.width + 1), key=lambda w: abs(n_parameters(small.replace(depth=4, width=w)) - wanted))
+    step = small.heads if small.layer == "attention" else 1
+    return min(
+        range(4, small.width + 1, step), key=lambda w: abs(n_parameters(small.replace(depth=4, width=w)) - wanted)
+    )
 
 
 def train_arm(folder: Path, arm: Arm) -> None:
-    """Train, judge, keep run and record; go on with a training that was interrupted."""
+    """Train, judge, keep run and record; go on with a training that was interrupted.
+
+    Raises:
+        KeyboardInterrupt: the training was stopped.
+    """
     where = arm.folder(folder)
     parts = arm.source.parts()
-    began = time.process_time()
     record: dict[str, Any] = dataclasses.asdict(arm) | {"n_parameters": n_parameters(arm.settings)}
     try:
         run = train_force_field(
@@ -92,14 +106,13 @@ def train_arm(folder: Path, arm: Arm) -> None:
             resume=(where / "checkpoint.pt").is_file(), observers=(), n_epochs=arm.n_epochs, seed=arm.seed,
         )  # fmt: skip
         if not run.finished:
-            return
+            raise KeyboardInterrupt  # Ctrl-C ends a training softly; what it leaves goes on another time
         test = parts.test[:: max(1, parts.test.n_frames // TEST_FRAMES)]
         record |= {"test": run.errors(test)._asdict(), "validation": min(h["validation_loss"] for h in run.history)}
         record |= {"last": run.history[-1], "best_epoch": _best(run.history), "n_test_frames": test.n_frames}
-        record["late_gain"] = _late_gain(run.history)
-    except TrainingDiverged as error:
+        record |= {"late_gain": _late_gain(run.history), "seconds": run.history[-1]["seconds"]}
+    except (TrainingDiverged, NotConverged) as error:
         record["failed"] = str(error)
-    record["seconds"] = time.process_time() - began
     with replacing(where / RECORD) as temporary:
         temporary.write_text(json.dumps(plain(record), indent=1), encoding="utf-8")
 
@@ -122,3 +135,11 @@ def train_all(folder: Path, arms: Sequence[Arm], *, processes: int) -> list[dict
     if waiting:
         side_by_side(train_arm, [(folder, one) for one in waiting], processes=processes, label="force fields")
     return [json.loads(path(one).read_text(encoding="utf-8")) for one in arms]
+
+
+def known(folder: Path, arms: Sequence[Arm]) -> list[dict[str, Any]] | None:
+    """Return the records of all arms, in order, training nothing; None where one is missing."""
+    paths = [one.folder(folder) / RECORD for one in arms]
+    if not all(path.is_file() for path in paths):
+        return None
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]

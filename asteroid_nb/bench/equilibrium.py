@@ -56,9 +56,10 @@ def run(
 
 
 def _about(setting: Setting) -> str:
-    test = setting.parts.test
+    parts, test = setting.parts, setting.parts.test
+    judged = "on the last fifth of the same one" if parts.single else "on another one"
     return (
-        f"Data: {setting.source.name}; learnt from {len(setting.parts.train)} trajectories, judged on another one or "
-        f"on its last fifth ({test.n_frames} frames of {test.n_atoms} atoms, every {test.dt_fs:g} fs). Evaluations are "
-        "calls of f and of its vector–Jacobian product."
+        f"Data: {setting.source.name}; learnt from {len(parts.train)} trajectories, judged {judged} ({test.n_frames} "
+        f"frames of {test.n_atoms} atoms, every {test.dt_fs:g} fs). Evaluations are calls of f and of its "
+        "vector–Jacobian product."
     )

@@ -103,9 +103,20 @@ def log_path(setting: Setting, name: str, run: ForceFieldRun, *told: Any) -> Pat
     """Return where a raw log is kept; weights, start and whatever else it depends on have a part in its name."""
     digest = hashlib.sha256(repr((told, run.settings, run.atomic_energies_eV, __version__)).encode())
     digest.update(np.ascontiguousarray(setting.parts.test.positions[0]).tobytes())
+    _add_weights(digest, run)
+    return setting.folder / "logs" / f"{name}-{digest.hexdigest()[:12]}.json"
+
+
+def weights_digest(run: ForceFieldRun) -> str:
+    """Return what is the same for equal weights alone, to tell a log of several models."""
+    digest = hashlib.sha256(repr(run.settings).encode())
+    _add_weights(digest, run)
+    return digest.hexdigest()
+
+
+def _add_weights(digest: Any, run: ForceFieldRun) -> None:
     for weight in run.model.state_dict().values():
         digest.update(weight.detach().cpu().numpy().tobytes())
-    return setting.folder / "logs" / f"{name}-{digest.hexdigest()[:12]}.json"
 
 
 def kept(path: Path, make: Callable[[], Log]) -> Log:
@@ -178,16 +189,20 @@ def _energies(run: ForceFieldRun, walkers: Sequence[Trajectory]) -> Log:
     return {"total_eV": totals, "true_every": every, "true_eV": true, "temperature_K": temperatures}
 
 
-def _true_energies(run: ForceFieldRun, frames: Trajectory) -> np.ndarray:
-    """Return the energies of the tight solution in double precision; NaN where a wreck of a molecule has none."""
-    found = []
-    for first in range(0, frames.n_frames, TRUE_BATCH):
-        some = frames[first : first + TRUE_BATCH]
+def _true_energies(run: ForceFieldRun, frames: Trajectory, batch: int = TRUE_BATCH) -> np.ndarray:
+    """Return the energies of the tight solution in double precision; NaN where a wreck of a molecule has none.
+
+    One frame without a solution takes nothing from its batch: the others are then asked one by one.
+    """
+    found = np.full(frames.n_frames, np.nan)
+    for first in range(0, frames.n_frames, batch):
+        some = frames[first : first + batch]
         try:
-            found.append(run.predict(some, solver=TRUE, precision=torch.float64).energies)
+            found[first : first + batch] = run.predict(some, solver=TRUE, precision=torch.float64).energies
         except (NotConverged, InvalidTrajectory):
-            found.append(np.full(some.n_frames, np.nan))
-    return np.concatenate(found)
+            if some.n_frames > 1:
+                found[first : first + batch] = _true_energies(run, some, batch=1)
+    return found
 
 
 def _structure(molecule: Trajectory, walkers: Sequence[Trajectory]) -> Log:
@@ -223,6 +238,16 @@ def curves(log: Log, *, true: bool = True) -> list[tuple[np.ndarray, np.ndarray]
     return found
 
 
+def known_to_ps(log: Log) -> float | None:
+    """Return the time in ps up to which all walkers' true energies are known, or None where all are known."""
+    every_ps = log["true_every"] * log["motion"]["stored_fs"] / FS_PER_PS
+    if not log["true_eV"]:
+        return 0.0
+    known = min(curves(log), key=lambda curve: len(curve[0]))[0]
+    complete = all(np.isfinite(np.array(one, dtype=float)).all() for one in log["true_eV"])
+    return None if complete else max(0, len(known) - 1) * every_ps
+
+
 def _line(curve: tuple[np.ndarray, np.ndarray], n_atoms: int) -> tuple[float, float]:
     """Return slope in meV/atom/ps and RMS about it in meV/atom, NaN of fewer than three frames."""
     times, energies = curve
@@ -240,8 +265,9 @@ def evaluations(log: Log) -> tuple[float, float]:
 
 
 def how_it_ended(log: Log) -> str:
-    motion = log["motion"]
+    motion, known_ps = log["motion"], known_to_ps(log)
+    lost = f", energy known to {known_ps:g} ps" if log["true_eV"] and known_ps is not None else ""
     if log["why"] is None:
-        return f"complete, {motion['length_ps']:g} ps"
+        return f"complete, {motion['length_ps']:g} ps{lost}"
     reason = log["why"].split(": ", 1)[-1].split(". ", 1)[0]
-    return f"ended after {log['ended_fs']:g} fs: {reason}"
+    return f"ended after {log['ended_fs']:g} fs: {reason}{lost}"

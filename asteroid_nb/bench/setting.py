@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED, Arm, train_all
+from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED, Arm, known, train_all
 from asteroid_nb.bench.sources import Parts, Source
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.errors import TrainingDiverged
@@ -18,7 +18,7 @@ class Size:
     """How much is done.
 
     Args:
-        width, n_frames, n_epochs: of every arm.
+        width, n_frames, n_epochs, layer, l_max: of every arm.
         seeds: of the comparison of models; figures of one model take the first.
         replayed: consecutive frames of figures B.
         md_ps: length of each constant-energy run.
@@ -39,6 +39,8 @@ class Size:
     langevin_walkers: int = 8
     timed_steps: int = 1000
     strict: bool = True
+    layer: str = "vector"
+    l_max: int = 1
 
 
 FULL = Size()
@@ -73,13 +75,19 @@ class Setting:
     def arm(self, model: str = DEQ, seed: int = 0, **changes: Any) -> Arm:
         size = self.size
         made: dict[str, Any] = {"n_frames": min(size.n_frames, sum(one.n_frames for one in self.parts.train))}
-        made |= {"width": size.width, "n_epochs": size.n_epochs}
+        made |= {"width": size.width, "n_epochs": size.n_epochs, "layer": size.layer, "l_max": size.l_max}
         return Arm(model=model, seed=seed, source=self.source, **(made | changes))
 
     def records(self, models: tuple[str, ...], *, seeds: int | None = None, **changes: Any) -> list[dict[str, Any]]:
         """Return the records of all arms, training what is not there."""
-        arms = [self.arm(model, seed, **changes) for seed in range(seeds or self.size.seeds) for model in models]
-        return train_all(self.folder, arms, processes=self.processes)
+        return train_all(self.folder, self._arms(models, seeds, changes), processes=self.processes)
+
+    def known_records(self, models: tuple[str, ...], **changes: Any) -> list[dict[str, Any]] | None:
+        """Return the records of all arms, training nothing; None where one is missing."""
+        return known(self.folder, self._arms(models, None, changes))
+
+    def _arms(self, models: tuple[str, ...], seeds: int | None, changes: dict[str, Any]) -> list[Arm]:
+        return [self.arm(model, seed, **changes) for seed in range(seeds or self.size.seeds) for model in models]
 
     def run(self, model: str = DEQ, seed: int = 0, **changes: Any) -> ForceFieldRun:
         """Return a trained model, training it where it is not there.

@@ -1,0 +1,58 @@
+"""The command ``asteroid-nb bench``: from its options to a bench, and to the words on its page."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+from pathlib import Path
+
+from asteroid_nb.bench import equilibrium
+from asteroid_nb.bench.setting import FULL, SMALL
+from asteroid_nb.bench.sources import Source
+from asteroid_nb.equilibrium.settings import preset
+from asteroid_nb.errors import InvalidSettings
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Do what ``asteroid-nb bench`` was asked for.
+
+    Raises:
+        InvalidSettings: a count below 1, or a figure, model or source that does not exist.
+    """
+    counts = {"seeds": options.seeds, "epochs": options.epochs, "frames": options.frames}
+    if wrong := [name for name, value in counts.items() if value is not None and value < 1]:
+        raise InvalidSettings(f"--{wrong[0]} was {counts[wrong[0]]}; it must be at least 1.")
+    changes = {"seeds": options.seeds, "n_epochs": options.epochs, "n_frames": options.frames}
+    models = preset(options.preset)
+    size = dataclasses.replace(SMALL if options.small else FULL, layer=models.layer, l_max=models.l_max)
+    equilibrium.run(
+        folder=options.out,
+        names=options.figures or equilibrium.ALL,
+        source=Source.named(options.data) if options.data else None,
+        size=dataclasses.replace(size, **{key: value for key, value in changes.items() if value is not None}),
+        processes=options.processes,
+        page=options.page or "-".join(["equilibrium", *(options.figures or [])]),
+        command=_bench_command(options),
+    )
+
+
+def _bench_command(options: argparse.Namespace) -> str:
+    """Return what was typed, without this machine's folders."""
+    told = {
+        "--figures": " ".join(options.figures or []),
+        "--data": options.data and shlex.quote(_without_folders(options.data)),
+        "--preset": options.preset,
+        "--seeds": options.seeds,
+        "--epochs": options.epochs,
+        "--frames": options.frames,
+        "--processes": options.processes,
+        "--page": options.page and shlex.quote(options.page),
+    }
+    words = [f"{name} {value}" for name, value in told.items() if value not in (None, "")]
+    return " ".join(["asteroid-nb bench equilibrium", *(["--small"] if options.small else []), *words])
+
+
+def _without_folders(words: str) -> str:
+    name, _, path = words.partition("=")
+    return f"{name}={Path(path).name}"
