@@ -11,7 +11,7 @@ import json
 import pickle
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asteroid_nb.errors import AsteroidError, CorruptModel, ModelMismatch
+from asteroid_nb.errors import AsteroidError, CorruptModel, InvalidSettings, ModelMismatch
 from asteroid_nb.files import replacing
 
 SETTINGS_FILE, WEIGHTS_FILE, CHECKPOINT_FILE = "settings.json", "weights.safetensors", "checkpoint.pt"
@@ -145,6 +145,37 @@ def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
     if wrong:
         raise CorruptModel(f"{path} is missing, damaged or of another model: {wrong}. Copy the folder or train again.")
     model.load_state_dict(weights)
+
+
+def load_run(
+    cls: Callable[..., Any],
+    folder: str | Path,
+    *,
+    kind: str,
+    make: Callable[[dict[str, Any], int], torch.nn.Module],
+    describe: Callable[[dict[str, Any]], dict[str, Any]],
+) -> Any:
+    """Return what a model folder holds, running no code from it.
+
+    Args:
+        cls: takes the model first, then ``folder`` and what ``describe`` returns by name; it has ``model``.
+        make: the untrained model from a record and the bytes its weights take.
+        describe: what the record says beside the model.
+
+    Raises:
+        CorruptModel: something in the folder is missing, damaged or contradicts the rest.
+    """
+    record = load_record(folder, kind=kind)
+    with making_a_model(folder):
+        run = cls(make(record, weights_bytes(folder)), folder=Path(folder), **describe(record))
+    load_weights(folder, run.model)
+    return run
+
+
+def must_fit(n_weights: int, n_bytes: int) -> None:
+    """Raise `InvalidSettings` for a model whose weights the file of weights could not hold."""
+    if 4 * n_weights > n_bytes:
+        raise InvalidSettings(f"{n_weights} weights do not fit into {n_bytes} bytes")
 
 
 def differing_tensor(model: torch.nn.Module, weights: Mapping[str, Tensor]) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from vibrating import vibrating_ethanol
 
-from asteroid_nb.widgets.solver_sources import Replay, SolverStudy
+from asteroid_nb.equilibrium.study import Replay, SolverStudy
 
 POLICIES = ("previous", "cold", "linear+recycle")
 TOLERANCES = (1e-3, 1e-1, 1e-2)

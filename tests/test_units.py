@@ -13,6 +13,7 @@ BY_SCIPY = {
     "ANG_PER_BOHR": si.value("Bohr radius") / si.angstrom,
     "FS_PER_PS": si.pico / si.femto,
     "FS_PER_NS": si.nano / si.femto,
+    "MEV_PER_EV": 1 / si.milli,
     "EV_PER_HARTREE": si.value("Hartree energy in eV"),
     "EV_PER_KCAL_PER_MOL": 1000 * si.calorie / AVOGADRO / CHARGE,
     "EV_PER_KJ_PER_MOL": 1000 / AVOGADRO / CHARGE,

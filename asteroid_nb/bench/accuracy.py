@@ -11,12 +11,10 @@ from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED, MODELS
 from asteroid_nb.bench.setting import Setting
 from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.finding import Finding, Rule, spread
-from asteroid_nb.units import FS_PER_PS
+from asteroid_nb.units import FS_PER_PS, MEV_PER_EV
 from asteroid_nb.views.force_errors import force_errors
 
 Record = dict[str, Any]
-
-MEV_PER_EV = 1000.0
 
 #: The target of ethanol, and what is aimed at, in meV/Å.
 MOST_FORCE_MAE, AIMED_AT = 10.0, 5.0

@@ -13,6 +13,7 @@ from typing import Any
 
 from asteroid_nb import __version__
 from asteroid_nb.bench.sources import Source
+from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.equilibrium.force_field import n_parameters
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, ForceObjective
@@ -103,7 +104,7 @@ def train_arm(folder: Path, arm: Arm) -> None:
     try:
         run = train_force_field(
             parts.train, validation=parts.validation, n_frames=arm.n_frames, settings=arm.settings, folder=where,
-            resume=(where / "checkpoint.pt").is_file(), observers=(), n_epochs=arm.n_epochs, seed=arm.seed,
+            resume=(where / CHECKPOINT_FILE).is_file(), observers=(), n_epochs=arm.n_epochs, seed=arm.seed,
         )  # fmt: skip
         if not run.finished:
             raise KeyboardInterrupt  # Ctrl-C ends a training softly; what it leaves goes on another time

@@ -13,24 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asteroid_nb.bench.runs import N_WARM
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Window
 from asteroid_nb.equilibrium.dynamics import DEFAULT_POLICY, DEFAULT_TOLERANCE, WarmForces, calculator
 from asteroid_nb.equilibrium.fixed_point import Solver
 from asteroid_nb.equilibrium.force_field import n_parameters
-from asteroid_nb.equilibrium.forces import Answer
 from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.equilibrium.md import run_md
 from asteroid_nb.equilibrium.run import ForceFieldRun
-from asteroid_nb.equilibrium.warm_start import WarmStart
-from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, NotConverged, SimulationFailed, TrajectoryTooShort
+from asteroid_nb.errors import InvalidSettings, SimulationFailed, TrajectoryTooShort
 from asteroid_nb.finding import spread
-from asteroid_nb.metrics.conservation import MEV_PER_EV, energy_drift, kinetic_energy_ev
+from asteroid_nb.metrics.conservation import energy_drift, kinetic_energy_ev
 from asteroid_nb.shapes import Float
-from asteroid_nb.units import EV_PER_AMU_ANG2_PER_FS2
-
-#: Calls at the start of a run that are not counted: a warm start has nothing to start from.
-N_WARM = 8
+from asteroid_nb.units import EV_PER_AMU_ANG2_PER_FS2, MEV_PER_EV
 
 #: Between stored frames whose true energy is looked up.
 STORED_FS = 5.0
@@ -43,19 +39,6 @@ BATCH = 16
 
 #: Frames that make a drift.
 FEWEST = 3
-
-
-class _EachMolecule(WarmStart):
-    """A warm start that keeps what each molecule of a batch took."""
-
-    def __init__(self, policy: str) -> None:
-        super().__init__(policy)
-        self.taken: list[np.ndarray] = []
-
-    def update(self, answer: Answer, positions: Tensor) -> None:
-        super().update(answer, positions)
-        parts = [one.n_steps.cpu().numpy() for one in (answer.z, answer.adjoint) if one is not None]
-        self.taken.append(np.sum(parts, axis=0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,7 +105,6 @@ def move(
         SimulationFailed: it ended before there were frames enough for a drift.
     """
     forces = calculator(run, n_molecules=n_walkers, policy=policy, tolerance=tolerance, precision="single")
-    counted = forces.solves.warm = _EachMolecule(policy)
     why = ""
     try:
         found: Any = run_md(
@@ -135,31 +117,17 @@ def move(
     asked = [_true(run, one) for one in walkers]
     if min((_n_known(totals) for totals, _ in asked), default=0) < FEWEST:
         raise SimulationFailed(f"Fewer than {FEWEST} frames are left. {why or 'Use a longer run.'}")
+    evaluations = np.array([np.add(call.each_steps, call.each_adjoint_steps) for call in forces.history])
     totals, deviations = (np.stack(part) for part in zip(*asked, strict=True))
-    return Moved(
-        walkers=walkers, evaluations=np.stack(counted.taken), totals=totals, deviation_percent=deviations, why=why
-    )
+    return Moved(walkers=walkers, evaluations=evaluations, totals=totals, deviation_percent=deviations, why=why)
 
 
 def _true(run: ForceFieldRun, walker: Trajectory) -> tuple[np.ndarray, np.ndarray]:
     """Return total energies in eV and how far the forces are off in %, by the tight solution; NaN where it has none."""
     assert walker.velocities is not None and walker.forces is not None  # run_md gives both
-    energies, forces = _tight(run, walker)
+    energies, forces = run.predict_known(walker, solver=TRUE, batch_size=BATCH)[:2]
     sizes = [np.linalg.norm(one, axis=(1, 2)) for one in (walker.forces - forces, forces)]
     return energies + kinetic_energy_ev(walker.velocities, walker.masses), 100 * sizes[0] / sizes[1]
-
-
-def _tight(run: ForceFieldRun, frames: Trajectory, batch: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
-    """Return energies and forces of the tight solution; a batch with a frame that has none is asked one by one."""
-    energies, forces = np.full(frames.n_frames, np.nan), np.full(frames.positions.shape, np.nan)
-    for first in range(0, frames.n_frames, batch):
-        here = slice(first, first + batch)
-        try:
-            energies[here], forces[here] = run.predict(frames[here], solver=TRUE)[:2]
-        except (NotConverged, InvalidTrajectory):
-            if batch > 1:
-                energies[here], forces[here] = _tight(run, frames[here], batch=1)
-    return energies, forces
 
 
 def _n_known(values: np.ndarray) -> int:

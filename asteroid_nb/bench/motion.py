@@ -27,8 +27,8 @@ from asteroid_nb.equilibrium.dynamics import DEFAULT_POLICY, DEFAULT_TOLERANCE
 from asteroid_nb.equilibrium.fixed_point import Solver
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.finding import Finding, Rule, spread
-from asteroid_nb.metrics.conservation import MEV_PER_EV
 from asteroid_nb.shapes import Float
+from asteroid_nb.units import MEV_PER_EV
 from asteroid_nb.views.energy_drift import energy_drift
 from asteroid_nb.views.solver_dial import policy_scatter
 from asteroid_nb.views.solver_looks import tolerance_words

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from asteroid_nb import __version__
 from asteroid_nb.bench.arms import DEQ
@@ -20,19 +19,17 @@ from asteroid_nb.bench.setting import Setting
 from asteroid_nb.data.bonds import bonds_of, find_torsions
 from asteroid_nb.data.geometry import torsions
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.equilibrium.dynamics import DEFAULT_POLICY, DEFAULT_TOLERANCE, calculator
+from asteroid_nb.equilibrium.dynamics import DEFAULT_POLICY, DEFAULT_TOLERANCE, SolverRecord, calculator
 from asteroid_nb.equilibrium.fixed_point import Solver
-from asteroid_nb.equilibrium.forces import Answer
 from asteroid_nb.equilibrium.md import run_md
 from asteroid_nb.equilibrium.run import ForceFieldRun
-from asteroid_nb.equilibrium.warm_start import WarmStart
-from asteroid_nb.errors import InvalidTrajectory, NotConverged, SimulationFailed
+from asteroid_nb.errors import SimulationFailed
 from asteroid_nb.files import replacing
 from asteroid_nb.finding import plain
-from asteroid_nb.metrics.conservation import MEV_PER_EV, energy_drift, kinetic_energy_ev, temperature_K
+from asteroid_nb.metrics.conservation import energy_drift, kinetic_energy_ev, temperature_K
 from asteroid_nb.metrics.structure import bond_lengths
 from asteroid_nb.parallel import side_by_side
-from asteroid_nb.units import FS_PER_PS
+from asteroid_nb.units import FS_PER_PS, MEV_PER_EV
 
 #: Of velocities, and of Langevin's bath.
 BATH_K = 500.0
@@ -84,19 +81,6 @@ class Motion:
 
     def trained(self, setting: Setting) -> ForceFieldRun:
         return setting.run(self.model, **({"direct": True} if self.direct else {}))
-
-
-class CountedStart(WarmStart):
-    """A warm start that counts what a molecule needs on average; a batch needs what its slowest molecule does."""
-
-    def __init__(self, policy: str) -> None:
-        super().__init__(policy)
-        self.work: list[tuple[float, float]] = []
-
-    def update(self, answer: Answer, positions: Tensor) -> None:
-        super().update(answer, positions)
-        steps = [0.0 if one is None else float(one.n_steps.double().mean()) for one in (answer.z, answer.adjoint)]
-        self.work.append((steps[0], steps[1]))
 
 
 def log_path(setting: Setting, name: str, run: ForceFieldRun, *told: Any) -> Path:
@@ -153,7 +137,6 @@ def move(setting: Setting, motion: Motion) -> None:
 
 def _moved(setting: Setting, motion: Motion, run: ForceFieldRun) -> Log:
     ase_calculator = calculator(run, n_molecules=motion.n_walkers, policy=motion.policy, tolerance=motion.tolerance)
-    counted = ase_calculator.solves.warm = CountedStart(motion.policy)
     why = None
     try:
         found: Any = run_md(
@@ -170,7 +153,7 @@ def _moved(setting: Setting, motion: Motion, run: ForceFieldRun) -> Log:
     history = ase_calculator.history
     told: Log = {"motion": dataclasses.asdict(motion), "n_atoms": setting.parts.test.n_atoms, "why": why}
     told["ended_fs"] = None if why is None else max(0, n_frames - 1) * motion.stored_fs
-    told["work"] = [[round(value, 3) for value in pair] for pair in counted.work]
+    told["work"] = [_work(call) for call in history]
     told["cold_calls"] = sum(call.cold for call in history[N_WARM:])
     told["ms_per_step"] = 1000 * float(np.median([call.seconds for call in history])) if history else None
     return told | _energies(run, walkers) | (_structure(setting.parts.test, walkers) if motion.structure else {})
@@ -184,25 +167,15 @@ def _energies(run: ForceFieldRun, walkers: Sequence[Trajectory]) -> Log:
         assert one.velocities is not None and one.energies is not None  # run_md gives both
         kinetic = kinetic_energy_ev(one.velocities, one.masses)
         totals.append(np.round(one.energies + kinetic, 8))
-        true.append(np.round(_true_energies(run, one[::every]) + kinetic[::every], 8))
+        tight = run.predict_known(one[::every], solver=TRUE, precision=torch.float64, batch_size=TRUE_BATCH)
+        true.append(np.round(tight.energies + kinetic[::every], 8))
         temperatures.append(np.round(temperature_K(one.velocities, one.masses), 2))
     return {"total_eV": totals, "true_every": every, "true_eV": true, "temperature_K": temperatures}
 
 
-def _true_energies(run: ForceFieldRun, frames: Trajectory, batch: int = TRUE_BATCH) -> np.ndarray:
-    """Return the energies of the tight solution in double precision; NaN where a wreck of a molecule has none.
-
-    One frame without a solution takes nothing from its batch: the others are then asked one by one.
-    """
-    found = np.full(frames.n_frames, np.nan)
-    for first in range(0, frames.n_frames, batch):
-        some = frames[first : first + batch]
-        try:
-            found[first : first + batch] = run.predict(some, solver=TRUE, precision=torch.float64).energies
-        except (NotConverged, InvalidTrajectory):
-            if some.n_frames > 1:
-                found[first : first + batch] = _true_energies(run, some, batch=1)
-    return found
+def _work(call: SolverRecord) -> list[float]:
+    """Return what a molecule needs on average; a batch needs what its slowest molecule does."""
+    return [round(float(np.mean(steps)), 3) for steps in (call.each_steps, call.each_adjoint_steps)]
 
 
 def _structure(molecule: Trajectory, walkers: Sequence[Trajectory]) -> Log:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED, Arm, known, train_all
+from asteroid_nb.bench.arms import DEQ, Arm, known, train_all
 from asteroid_nb.bench.sources import Parts, Source
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.errors import TrainingDiverged
@@ -99,7 +99,3 @@ class Setting:
         if "failed" in record:
             raise TrainingDiverged(f"{model}, seed {seed}: {record['failed']}")
         return self.arm(model, seed, **changes).load(self.folder)
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (DEQ, *EXPLICIT, MATCHED)

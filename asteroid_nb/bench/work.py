@@ -12,10 +12,10 @@ from asteroid_nb.bench.setting import Setting
 from asteroid_nb.bench.timing import one_thread
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.equilibrium.dynamics import DEFAULT_POLICY, DEFAULT_TOLERANCE
+from asteroid_nb.equilibrium.replay import N_WARM, study
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.finding import Finding, Rule
 from asteroid_nb.views.solver_dial import tolerance_dial
-from asteroid_nb.widgets.solver_replay import study
 
 TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
 
@@ -35,9 +35,9 @@ SHOWN = ("cold", "previous", "linear", "linear+recycle", "quadratic", "xl", "xl+
 def replays(setting: Setting) -> list[Log]:
     """Return the numbers of every policy at every tolerance over the same consecutive frames, from the log or anew."""
     run, test, n_frames = setting.run(DEQ), setting.parts.test, setting.size.replayed
-    first = max(0, (test.n_frames - n_frames) // 2 - 8)
+    first = max(0, (test.n_frames - n_frames) // 2 - N_WARM)
     path = log_path(setting, "replays", run, SHOWN, TOLERANCES, first, n_frames, test.n_frames, test.dt_fs)
-    return kept(path, lambda: _replayed(run, test[first : first + n_frames + 8], n_frames))["rows"]
+    return kept(path, lambda: _replayed(run, test[first : first + n_frames + N_WARM], n_frames))["rows"]
 
 
 def _replayed(run: ForceFieldRun, stretch: Trajectory, n_frames: int) -> Log:

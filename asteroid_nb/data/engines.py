@@ -108,6 +108,17 @@ def _from_file(path: Path) -> ase.Atoms:
     return atoms
 
 
+def still(atoms: ase.Atoms) -> None:
+    """Remove momentum and, outside a box, angular momentum; vibrations keep their energy."""
+    from ase.md.velocitydistribution import Stationary, ZeroRotation
+
+    Stationary(atoms, preserve_temperature=False)
+    if not atoms.pbc.any():
+        # ASE divides by the vanishing moment of a linear molecule, then drops the result.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ZeroRotation(atoms, preserve_temperature=False)
+
+
 class Xtb:
     """Makes one fresh tblite calculator per call; picklable, so that worker processes can make theirs."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asteroid_nb.data import runs
+from asteroid_nb.data import engines, runs
 from asteroid_nb.errors import AsteroidError, SimulationFailed
 
 if TYPE_CHECKING:
@@ -174,15 +174,10 @@ class Walker:
             BFGS(atoms, logfile=None).run(fmax=0.01, steps=500)
 
     def _still(self, atoms: ase.Atoms) -> None:
-        """Remove momentum and, outside a box, angular momentum and shift; vibrations keep their energy."""
-        from ase.md.velocitydistribution import Stationary, ZeroRotation
-
-        Stationary(atoms, preserve_temperature=False)
+        """Remove momentum and, outside a box, angular momentum and shift."""
         if not atoms.pbc.any():
             atoms.positions -= atoms.get_center_of_mass()
-            # ASE divides by the vanishing moment of a linear molecule, then drops the result.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ZeroRotation(atoms, preserve_temperature=False)
+        engines.still(atoms)
 
     def _engine(self, state: State, ensemble: str) -> tuple[ase.Atoms, Any, np.random.Generator]:
         from ase import units

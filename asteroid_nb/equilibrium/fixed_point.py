@@ -157,7 +157,7 @@ def solve(
         state = start.detach().flatten(1)
         known = _secants(secants, state, solver)
         active = torch.ones(len(state), dtype=torch.bool, device=state.device)
-        answer, steps = state, torch.zeros(len(state), dtype=torch.int64, device=state.device)
+        image, steps = state, torch.zeros(len(state), dtype=torch.int64, device=state.device)
         path: list[Tensor] = []
         before: tuple[Tensor, Tensor] | None = None
         while len(path) < solver.max_steps:
@@ -165,7 +165,6 @@ def solve(
             residual = image - state
             path.append(_sizes(residual) / _sizes(image).clamp_min(torch.finfo(image.dtype).tiny))
             steps = steps + active
-            answer = torch.where(active[:, None], image, answer)
             if before is not None and known is not None:
                 known.add(state - before[0], residual - before[1], active)
             done = path[-1] <= solver.tolerance
@@ -176,7 +175,7 @@ def solve(
             mixed = image if known is None else known.mix(state, residual, solver.ridge)
             state = torch.where(active[:, None], mixed, state)
         residuals = torch.stack(path)
-    found = FixedPoint(answer.view(shape), path[-1], steps, len(path), ~active, residuals, known)
+    found = FixedPoint(image.view(shape), path[-1], steps, len(path), ~active, residuals, known)
     _must_be_honest(found, solver, strict, what)
     return found
 

@@ -54,9 +54,12 @@ class Prepared:
 class Encoder(nn.Module):
     """u(R, Z): what an atom is, and what stands around it."""
 
+    degrees: Tensor
+
     def __init__(self, settings: ForceFieldSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.register_buffer("degrees", torch.tensor(settings.degrees), persistent=False)
         self.element = nn.Embedding(N_ELEMENTS, settings.width)
         self.neighbour = nn.Embedding(N_ELEMENTS, settings.width)
         self.radial = RadialFilters(settings, (settings.l_max + 1) * settings.width)
@@ -65,8 +68,7 @@ class Encoder(nn.Module):
         neighbours = graph.from_sources(self.neighbour(graph.atomic_numbers))[..., None, :]
         filters = self.radial(graph).unflatten(-1, (self.settings.l_max + 1, -1))
         harmonics = spherical_harmonics(graph, self.settings.l_max)
-        degrees = [degree for degree in range(self.settings.l_max + 1) for _ in range(2 * degree + 1)]
-        around = graph.at_targets(filters[..., degrees, :] * harmonics[..., None] * neighbours)
+        around = graph.at_targets(filters[..., self.degrees, :] * harmonics[..., None] * neighbours)
         itself = self.element(graph.atomic_numbers)[..., None, :]
         return torch.cat([around[..., :1, :] + itself, around[..., 1:, :]], dim=-2) * graph.present
 

@@ -52,11 +52,6 @@ class Answer:
     z: FixedPoint | None = field(default=None, repr=False)
     adjoint: FixedPoint | None = field(default=None, repr=False)
 
-    @property
-    def n_evaluations(self) -> int:
-        """Return calls of f and of its vector–Jacobian product."""
-        return sum(one.n_evaluations for one in (self.z, self.adjoint) if one is not None)
-
 
 def evaluate(
     model: ForceField,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from asteroid_nb.data.elements import SYMBOLS
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.equilibrium.matching import Batch
 from asteroid_nb.errors import InvalidTrajectory
@@ -70,7 +71,8 @@ class Frames:
 
     def without_atoms(self, atomic_energies: dict[int, float]) -> Frames:
         """Return the same frames with energies of interaction."""
-        return Frames(self.positions, self.atomic_numbers, self.forces, self.energies - sums(atomic_energies, self))
+        energies = self.energies - own_energies(atomic_energies, self.atomic_numbers)
+        return Frames(self.positions, self.atomic_numbers, self.forces, energies)
 
     def batches(self, rows: np.ndarray, batch_size: int, device: torch.device | str = "cpu") -> Iterator[Batch]:
         """Yield the chosen frames, ``batch_size`` at a time, in single precision."""
@@ -81,11 +83,11 @@ class Frames:
             yield Batch(*(torch.as_tensor(a, dtype=kind).to(device) for a, kind in zip(arrays, kinds, strict=True)))
 
 
-def sums(atomic_energies: dict[int, float], frames: Frames) -> Float[np.ndarray, " frames"]:
-    """Return the energies in eV of each frame's atoms by themselves."""
-    table = np.zeros(256)
+def own_energies(atomic_energies: dict[int, float], atomic_numbers: Int[np.ndarray, "*molecules atoms"]) -> np.ndarray:
+    """Return [*molecules] the energies in eV of each molecule's atoms by themselves; what fills up a batch has none."""
+    table = np.zeros(len(SYMBOLS))
     table[list(atomic_energies)] = list(atomic_energies.values())
-    return table[frames.atomic_numbers].sum(1)
+    return np.asarray(table[atomic_numbers].sum(-1))
 
 
 def _must_be_labelled(trajectory: Trajectory) -> None:

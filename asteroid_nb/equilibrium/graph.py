@@ -17,7 +17,7 @@ from torch import Tensor
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.shapes import Float, Int
 
-#: Atoms up to which all pairs are cheaper than a list, on the CPU as on a GPU.
+#: Atoms up to which all pairs are kept instead of a list.
 MOST_DENSE = 64
 
 #: Closer than any two nuclei come in a molecule at a temperature it survives.

@@ -39,8 +39,7 @@ class RMSNorm(nn.Module):
 
     def __init__(self, settings: ForceFieldSettings) -> None:
         super().__init__()
-        degrees = [degree for degree in range(settings.l_max + 1) for _ in range(2 * degree + 1)]
-        self.register_buffer("degrees", torch.tensor(degrees), persistent=False)
+        self.register_buffer("degrees", torch.tensor(settings.degrees), persistent=False)
         self.gain = nn.Parameter(torch.ones(settings.l_max + 1, settings.width))
 
     degrees: Tensor

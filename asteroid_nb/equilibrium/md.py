@@ -22,8 +22,6 @@ from asteroid_nb.progress import Interruptible
 if TYPE_CHECKING:
     import ase
 
-ENSEMBLES = ("nve", "langevin")
-
 #: Two time steps that should divide each other may differ by so much: they are decimal numbers.
 ROUNDING = 1e-6
 
@@ -127,8 +125,6 @@ def _start(molecule: Any, n_walkers: int, temperature_K: float | None, seed: int
 
 def _draw_velocities(atoms: ase.Atoms, n_walkers: int, temperature_K: float, seed: int) -> None:
     """Draw velocities of a Maxwell-Boltzmann distribution; no walker drifts, nor turns where it has no box."""
-    from ase.md.velocitydistribution import Stationary, ZeroRotation
-
     random = np.random.default_rng(seed)
     masses = atoms.get_masses()
     width = np.sqrt(units.BOLTZMANN_EV_PER_K * temperature_K * masses)[:, None]
@@ -136,9 +132,7 @@ def _draw_velocities(atoms: ase.Atoms, n_walkers: int, temperature_K: float, see
     momenta = []
     for rows in np.arange(len(atoms)).reshape(n_walkers, -1):
         one = atoms[rows]
-        Stationary(one, preserve_temperature=False)
-        if not one.pbc.any() and len(one) > 2:
-            ZeroRotation(one, preserve_temperature=False)
+        engines.still(one)
         momenta.append(one.get_momenta())
     atoms.set_momenta(np.concatenate(momenta))
 

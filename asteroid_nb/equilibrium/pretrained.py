@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.errors import UnknownName
 
@@ -38,7 +39,7 @@ def make(folder: Path) -> ForceFieldRun:
     *learnt, held_out, test = sample("ethanol")
     run = train_force_field(
         learnt, validation=held_out, n_frames=N_FRAMES, n_epochs=N_EPOCHS, folder=folder,
-        resume=(folder / "checkpoint.pt").is_file(),
+        resume=(folder / CHECKPOINT_FILE).is_file(),
     )  # fmt: skip
     if run.finished:
         errors = run.errors(test)._asdict()

@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from asteroid_nb.checkpoints import load_record, load_weights, making_a_model, save_model, weights_bytes
+from asteroid_nb.checkpoints import load_run, must_fit, save_model
 from asteroid_nb.data.elements import SYMBOLS
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.equilibrium.fixed_point import Solver
 from asteroid_nb.equilibrium.force_field import ForceField, n_parameters
 from asteroid_nb.equilibrium.forces import evaluate
-from asteroid_nb.equilibrium.frames import Frames
+from asteroid_nb.equilibrium.frames import Frames, own_energies
 from asteroid_nb.equilibrium.settings import ForceFieldSettings
-from asteroid_nb.errors import InvalidSettings, ModelMismatch
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, NotConverged
 from asteroid_nb.shapes import Float
+from asteroid_nb.units import MEV_PER_EV
 
 KIND = "equilibrium-force-field"
 
@@ -124,16 +125,28 @@ class ForceFieldRun:
             forces.append(answer.forces.double().cpu().numpy())
             none = torch.zeros(len(some), dtype=torch.int64)
             steps.append([none if one is None else one.n_steps.cpu() for one in (answer.z, answer.adjoint)])
-        own = sum(self.atomic_energies_eV[int(number)] for number in trajectory.atomic_numbers)
+        own = own_energies(self.atomic_energies_eV, trajectory.atomic_numbers)
         counted = (torch.cat(part).numpy() for part in zip(*steps, strict=True))
         return Predicted(np.concatenate(energies) + own, np.concatenate(forces), *counted)
+
+    def predict_known(self, trajectory: Trajectory, *, batch_size: int = 64, **options: Any) -> Predicted:
+        """Return what `predict` does, NaN where a frame has no answer; its batch is then asked one by one."""
+        parts = []
+        for first in range(0, trajectory.n_frames, batch_size):
+            some = trajectory[first : first + batch_size]
+            try:
+                parts.append(self.predict(some, batch_size=batch_size, **options))
+            except (NotConverged, InvalidTrajectory):
+                alone = some.n_frames == 1
+                parts.append(_unknown(some) if alone else self.predict_known(some, batch_size=1, **options))
+        return Predicted(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def errors(self, trajectory: Trajectory, **options: Any) -> ForceErrors:
         """Return how far forces and energies are off; the options are those of `predict`."""
         reference = Frames.of([trajectory])
         found = self.predict(trajectory, **options)
-        off = 1000 * (found.forces - reference.forces)
-        energy = 1000 * np.abs(found.energies - reference.energies).mean()
+        off = MEV_PER_EV * (found.forces - reference.forces)
+        energy = MEV_PER_EV * np.abs(found.energies - reference.energies).mean()
         return ForceErrors(float(np.abs(off).mean()), float(energy), float(np.sqrt(np.square(off).mean())))
 
     def copy_of_model(self, device: str = "cpu", precision: torch.dtype = torch.float32) -> ForceField:
@@ -160,19 +173,18 @@ class ForceFieldRun:
         Raises:
             CorruptModel: something in it is missing, damaged or contradicts the rest.
         """
-        record = load_record(folder, kind=KIND)
-        with making_a_model(folder):
-            run = cls(_model(record, weights_bytes(folder)), folder=Path(folder), **_description(record))
-        load_weights(folder, run.model)
-        return run
+        return load_run(cls, folder, kind=KIND, make=_model, describe=_description)
+
+
+def _unknown(frame: Trajectory) -> Predicted:
+    lost = np.full(1, np.nan)
+    return Predicted(lost, np.full(frame.positions.shape, np.nan), lost, lost)
 
 
 def _model(record: dict[str, Any], n_bytes: int) -> ForceField:
     """Return the untrained model of a record, unless the file of weights could not hold its weights."""
     settings = ForceFieldSettings(**record["settings"])
-    needed = n_parameters(settings)
-    if 4 * needed > n_bytes:
-        raise InvalidSettings(f"{needed} weights do not fit into {n_bytes} bytes")
+    must_fit(n_parameters(settings), n_bytes)
     return ForceField(settings).eval()
 
 

@@ -72,6 +72,11 @@ class ForceFieldSettings:
         """Return the numbers a channel has: one scalar, three of a vector, five of l = 2, …"""
         return (self.l_max + 1) ** 2
 
+    @property
+    def degrees(self) -> list[int]:
+        """Return the degree of each component, in e3nn's order."""
+        return [degree for degree in range(self.l_max + 1) for _ in range(2 * degree + 1)]
+
     def replace(self, **changes: Any) -> ForceFieldSettings:
         return dataclasses.replace(self, **changes)
 

@@ -20,11 +20,6 @@ from asteroid_nb.shapes import Float, Int
 Path = tuple[int, int, int]
 
 
-def degrees(l_max: int) -> list[int]:
-    """Return the degree of each component."""
-    return [degree for degree in range(l_max + 1) for _ in range(2 * degree + 1)]
-
-
 def paths(l_max: int) -> list[Path]:
     """Return all products that rotations and reflections allow."""
     every = range(l_max + 1)
@@ -101,7 +96,7 @@ class DegreeLinear(nn.Module):
     def __init__(self, settings: ForceFieldSettings, *, size: float = 1.0) -> None:
         super().__init__()
         width = settings.width
-        self.register_buffer("degrees", torch.tensor(degrees(settings.l_max)), persistent=False)
+        self.register_buffer("degrees", torch.tensor(settings.degrees), persistent=False)
         self.weight = nn.Parameter(torch.randn(settings.l_max + 1, width, width) * (size / math.sqrt(width)))
 
     def forward(self, state: Float[Tensor, "*atoms components width"]) -> Float[Tensor, "*atoms components width"]:

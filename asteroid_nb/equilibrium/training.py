@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.equilibrium.force_field import ForceField
-from asteroid_nb.equilibrium.forces import evaluate
+from asteroid_nb.equilibrium.forces import evaluate, fixed_point
 from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.equilibrium.graph import graph
 from asteroid_nb.equilibrium.matching import Batch, Watch, matching_loss, spectral_radius
@@ -24,17 +24,17 @@ from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, Forc
 from asteroid_nb.errors import InvalidTrajectory, ModelMismatch, NotConverged, TrainingDiverged
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.progress import Bar, Observer
+from asteroid_nb.units import MEV_PER_EV
 
 #: Validation frames looked at after each epoch, and those whose spectral radius is.
 MOST_VALIDATED, RADIUS_FRAMES = 128, 8
 
-#: Of each trajectory, its last part: held out when no validation is given.
-HELD_OUT_SHARE = 0.1
+#: Of each trajectory, when no validation is given: its last part, held out, and what is left out before it, because
+#: frames that follow at once are nearly those learnt from.
+HELD_OUT_SHARE, GAP_SHARE = 0.1, 0.02
 
 #: Of an epoch's frames: more whose solvers gave up end the training.
 MOST_UNCONVERGED = 0.5
-
-MEV_PER_EV = 1000.0
 
 
 @dataclasses.dataclass
@@ -120,8 +120,6 @@ class ForceTask:
 
 def radius_of(model: ForceField, batch: Batch, objective: ForceObjective) -> Tensor:
     """Return the spectral radius of ∂f/∂z at the fixed point of each molecule."""
-    from asteroid_nb.equilibrium.forces import fixed_point
-
     with torch.no_grad():
         edges = graph(batch.positions, batch.atomic_numbers, cutoff_ang=model.settings.cutoff_ang)
         prepared = model.prepare(edges)
@@ -147,11 +145,12 @@ def train_force_field(
 
     Args:
         trajectories: of one molecule or several.
-        validation: held out to choose the epoch by; the last tenth of every trajectory when not given.
+        validation: held out to choose the epoch by; the last tenth of every trajectory when not given, with a gap
+            before it that nobody sees.
         settings: of the model; the small equilibrium model when not given.
         objective: what is made small, and by which solvers.
         fit_settings: `FORCE_FIT` when not given.
-        start: a trained force field to go on from, such as one with direct forces, which train several times faster.
+        start: a trained force field to go on from, such as one with direct forces, whose steps cost less.
         n_frames: spread evenly over the trajectories (what is not held out); all when not given.
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
@@ -250,9 +249,9 @@ def _parts(
             f"A trajectory of {shortest} frames leaves no last tenth to hold out. Use longer ones, or give validation."
         )
     cuts = [one.n_frames - max(1, round(HELD_OUT_SHARE * one.n_frames)) for one in learnt]
-    return [one[:cut] for one, cut in zip(learnt, cuts, strict=True)], [
-        one[cut:] for one, cut in zip(learnt, cuts, strict=True)
-    ]
+    gaps = [max(1, round(GAP_SHARE * one.n_frames)) for one in learnt]
+    train = [one[: cut - gap] for one, cut, gap in zip(learnt, cuts, gaps, strict=True)]
+    return train, [one[cut:] for one, cut in zip(learnt, cuts, strict=True)]
 
 
 def train_in_two_steps(

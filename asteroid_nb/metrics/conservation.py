@@ -5,9 +5,7 @@ import numpy as np
 from asteroid_nb.data.elements import SYMBOLS
 from asteroid_nb.errors import TrajectoryTooShort
 from asteroid_nb.shapes import Float, Int
-from asteroid_nb.units import BOLTZMANN_EV_PER_K, EV_PER_AMU_ANG2_PER_FS2, FS_PER_PS
-
-MEV_PER_EV = 1000.0
+from asteroid_nb.units import BOLTZMANN_EV_PER_K, EV_PER_AMU_ANG2_PER_FS2, FS_PER_PS, MEV_PER_EV
 
 
 def kinetic_energy_ev(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from asteroid_nb.checkpoints import load_record, load_weights, making_a_model, save_model, weights_bytes
+from asteroid_nb.checkpoints import load_run, must_fit, save_model
 from asteroid_nb.data.checks import spacing_fs
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.states.language import LanguageModel, build, n_parameters
@@ -76,19 +76,13 @@ class LanguageRun(StateModel):
         Raises:
             CorruptModel: something in it is missing, damaged or contradicts the rest.
         """
-        record = load_record(folder, kind=KIND)
-        with making_a_model(folder):
-            run = cls(_model(record, weights_bytes(folder)), folder=Path(folder), **_description(record))
-        load_weights(folder, run.model)
-        return run
+        return load_run(cls, folder, kind=KIND, make=_model, describe=_description)
 
 
 def _model(record: dict[str, Any], n_bytes: int) -> LanguageModel:
     """Return the untrained model of a record, unless the file of weights could not hold its weights."""
     settings, n_states = SETTINGS[record["model"]](**record["settings"]), int(record["n_states"])
-    needed = n_parameters(settings, n_states)
-    if 4 * needed > n_bytes:
-        raise InvalidSettings(f"{needed} weights do not fit into {n_bytes} bytes")
+    must_fit(n_parameters(settings, n_states), n_bytes)
     return build(settings, n_states).eval()
 
 

@@ -10,6 +10,7 @@ from ipywidgets import HTML, Dropdown, HBox, Layout, SelectionSlider, VBox
 from traitlets import Int, TraitError, validate
 
 from asteroid_nb.data.trajectory import Trajectory
+from asteroid_nb.equilibrium.study import SolverStudy
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.views.scene import scene
 from asteroid_nb.views.solver_looks import tolerance_words
@@ -21,7 +22,6 @@ from asteroid_nb.widgets.panel import Panel
 from asteroid_nb.widgets.parts import FAINT, ErrorLine, escaped, hear_while_busy, replace_former
 from asteroid_nb.widgets.player import Player
 from asteroid_nb.widgets.plot import Plot
-from asteroid_nb.widgets.solver_sources import SolverStudy
 
 #: What is chosen first where it was studied: what the default of dynamics is near to.
 FIRST_TOLERANCE = 1e-3
@@ -48,14 +48,14 @@ def explore_solver(
         tolerances: of the solver; 1e-1 to 1e-5 when not given.
         n_frames: that are shown, after a few to warm up.
         comparison: see `explore_study`.
-        options: of `asteroid_nb.widgets.solver_replay.study`.
+        options: of `asteroid_nb.equilibrium.replay.study`.
 
     Raises:
         InvalidSettings: an explicit twin, or an unknown policy or tolerance.
         InvalidTrajectory: too few frames, or a comparison of other ones.
         ModelMismatch: an element the model has not learnt from.
     """
-    from asteroid_nb.widgets.solver_replay import POLICIES, TOLERANCES, study
+    from asteroid_nb.equilibrium.replay import POLICIES, TOLERANCES, study
 
     found = study(
         run,

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from plotly.graph_objects import Figure
 
+from asteroid_nb.equilibrium.study import Replay, SolverStudy
 from asteroid_nb.shapes import Float
 from asteroid_nb.views.colour_bar import colour_bar, round_up
 from asteroid_nb.views.solver import finite_mean, residual_curves, steps_over_time
 from asteroid_nb.views.solver_dial import tolerance_dial
 from asteroid_nb.views.solver_looks import tolerance_words
 from asteroid_nb.views.style import number
-from asteroid_nb.widgets.solver_sources import Replay, SolverStudy
 
 ELEMENT, SHARE, DEVIATION, ERROR = "element", "share of the residual", "force deviation", "force error"
 

@@ -160,7 +160,7 @@ class TestStart:
             untrained(), positions, numbers, solver=solver, start=Start(z=found.z.z, adjoint=found.adjoint.z)
         )
         assert again.z is not None and again.adjoint is not None
-        assert again.z.n_evaluations == again.adjoint.n_evaluations == 1 and again.n_evaluations == 2
+        assert again.z.n_evaluations == again.adjoint.n_evaluations == 1
         assert_close(again.forces, found.forces, rtol=0, atol=1e-8)
 
     def test_each_of_both_points_has_its_own_tolerance(self):
@@ -175,7 +175,7 @@ class TestStart:
 class TestTwin:
     def test_solves_nothing(self):
         found = answer(*ethanol(), depth=3)
-        assert found.z is None and found.adjoint is None and found.n_evaluations == 0
+        assert found.z is None and found.adjoint is None
 
     def test_direct_forces_need_no_adjoint(self):
         found = answer(*ethanol(), direct=True)

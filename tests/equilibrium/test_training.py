@@ -97,8 +97,9 @@ class TestValidation:
         first, second = frames(n_frames=22), frames("malonaldehyde", 40)
         learnt_from, held_out = _parts([first, second], None)
         for one, kept, last, n in zip((first, second), learnt_from, held_out, (2, 4), strict=True):
-            assert last.n_frames == n and kept.n_frames + n == one.n_frames
-            assert np.array_equal(np.concatenate([kept.positions, last.positions]), one.positions)
+            assert last.n_frames == n and kept.n_frames + n == one.n_frames - 1, "one frame is nobody's"
+            assert np.array_equal(kept.positions, one.positions[: kept.n_frames])
+            assert np.array_equal(last.positions, one.positions[-n:])
             assert last.dt_fs == one.dt_fs
 
     def test_error_is_that_of_the_frames_held_out(self):
@@ -109,7 +110,7 @@ class TestValidation:
         assert run.errors(frames()[20:]).energy_meV == pytest.approx(chosen["energy_mae_meV"], rel=1e-2)
 
     def test_given_is_the_same_as_held_out(self):
-        assert same(whole(), briefly(frames()[:20], validation=frames()[20:]))
+        assert same(whole(), briefly(frames()[:19], validation=frames()[20:]))
 
     def test_never_teaches(self):
         one, other = (
@@ -222,7 +223,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("n_frames", [0, -1, 21])
     def test_are_more_frames_than_there_are(self, n_frames):
-        with pytest.raises(InvalidTrajectory, match=f"n_frames was {n_frames}; the trajectories hold 20. Ask for 1 to"):
+        with pytest.raises(InvalidTrajectory, match=f"n_frames was {n_frames}; the trajectories hold 19. Ask for 1 to"):
             briefly(n_frames=n_frames)
 
     def test_is_validation_with_an_element_never_seen(self):

@@ -15,19 +15,20 @@ from solver_studies import made_up_study, residuals_of, without_answers
 from traitlets import TraitError
 from vibrating import vibrating_ethanol
 
+from asteroid_nb.equilibrium import replay as replaying
 from asteroid_nb.equilibrium.fixed_point import Solver
 from asteroid_nb.equilibrium.force_field import ForceField
 from asteroid_nb.equilibrium.forces import evaluate
+from asteroid_nb.equilibrium.replay import study
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import ForceFieldSettings
+from asteroid_nb.equilibrium.study import SolverStudy
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, NotConverged
-from asteroid_nb.widgets import solver_replay, solver_views
+from asteroid_nb.widgets import solver_views
 from asteroid_nb.widgets.compare import compare
 from asteroid_nb.widgets.parts import _parts
 from asteroid_nb.widgets.plot import library
 from asteroid_nb.widgets.solver_explorer import SolverExplorer, explore_solver, explore_study
-from asteroid_nb.widgets.solver_replay import study
-from asteroid_nb.widgets.solver_sources import SolverStudy
 from asteroid_nb.widgets.solver_views import DEVIATION, ELEMENT, ERROR, SHARE
 
 N_ATOMS = 9
@@ -172,7 +173,7 @@ def test_without_labels_there_are_no_errors_and_no_panel_of_them(run, film):
 
 
 def test_a_frame_without_an_answer_is_told_and_the_next_begins_cold(run, film, monkeypatch):
-    own, calls = solver_replay.evaluate, []
+    own, calls = replaying.evaluate, []
 
     def fails_once(*args, solver, start, **more):
         if solver.tolerance == 1e-3:
@@ -181,7 +182,7 @@ def test_a_frame_without_an_answer_is_told_and_the_next_begins_cold(run, film, m
                 raise NotConverged("no such thing")
         return own(*args, solver=solver, start=start, **more)
 
-    monkeypatch.setattr(solver_replay, "evaluate", fails_once)
+    monkeypatch.setattr(replaying, "evaluate", fails_once)
     found = study(run, film, policies=("previous",), tolerances=(1e-3,), n_frames=5, n_warm=0)
     replay = found.replays["previous", 1e-3]
     assert np.flatnonzero(np.isnan(replay.steps)).tolist() == [2] and len(replay.residuals[2]) == 0

@@ -14,11 +14,11 @@ from asteroid_nb.equilibrium.fixed_point import Solver
 from asteroid_nb.equilibrium.forces import Answer, evaluate
 from asteroid_nb.equilibrium.graph import graph
 from asteroid_nb.equilibrium.run import ForceFieldRun
+from asteroid_nb.equilibrium.study import Replay, SolverStudy
 from asteroid_nb.equilibrium.warm_start import Policy, WarmStart
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, NotConverged
-from asteroid_nb.metrics.conservation import MEV_PER_EV
 from asteroid_nb.shapes import Float
-from asteroid_nb.widgets.solver_sources import Replay, SolverStudy
+from asteroid_nb.units import MEV_PER_EV
 
 POLICIES = ("cold", "previous", "linear", "linear+recycle")
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
