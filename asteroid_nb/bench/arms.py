@@ -53,7 +53,7 @@ class Arm:
     source: Source = Source()
     seed: int = 0
     n_frames: int = 950
-    n_epochs: int = 150
+    n_epochs: int = 200
     width: int = 64
     direct: bool = False
     layer: str = "vector"

@@ -30,7 +30,7 @@ class Size:
 
     width: int = 64
     n_frames: int = 950
-    n_epochs: int = 150
+    n_epochs: int = 200
     seeds: int = 3
     replayed: int = 1000
     md_ps: float = 10.0

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "models"
 NAMES = ("ethanol",)
 
 #: Of its training: frames spread over all walkers but the last two, and passes over them.
-N_FRAMES, N_EPOCHS = 950, 150
+N_FRAMES, N_EPOCHS = 950, 200
 
 
 def pretrained(name: str = "ethanol") -> ForceFieldRun:

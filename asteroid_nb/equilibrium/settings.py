@@ -17,7 +17,7 @@ LAYERS = ("vector", "attention")
 
 #: How force fields are trained. Positions are looked at in full precision also on a GPU: a force is a difference.
 FORCE_FIT = FitSettings(
-    n_epochs=200, batch_size=32, learning_rate=2e-3, weight_decay=1e-4, clip_norm=10.0, ema_decay=0.99,
+    n_epochs=200, batch_size=8, learning_rate=1e-3, weight_decay=1e-4, clip_norm=10.0, ema_decay=0.998,
     precision="32-true",
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ class ForceObjective:
         gradients: "implicit" solves the adjoint equations; "phantom" takes their first ``phantom_steps`` terms.
         phantom_steps: terms of the series; 0 takes the Jacobian for zero.
         contraction_weight: of ‖Jᵀε‖² per number, added while solving takes more than ``most_steps``.
-        most_steps: evaluations of f up to which nothing is added.
+        most_steps: evaluations of f, mean over a batch, up to which nothing is added.
 
     Raises:
         InvalidSettings: a number outside its range.
@@ -103,14 +103,14 @@ class ForceObjective:
         (2021), arXiv:2111.05177 for phantom gradients.
     """
 
-    energy_weight: float = 4.0
+    energy_weight: float = 1.0
     forward: Solver = field(default_factory=lambda: Solver(tolerance=3e-3, max_steps=40))
     backward: Solver = field(default_factory=lambda: Solver(tolerance=1e-2, max_steps=40))
     validation: Solver = field(default_factory=lambda: Solver(tolerance=1e-4, max_steps=100))
     gradients: str = "implicit"
     phantom_steps: int = 5
-    contraction_weight: float = 1e-2
-    most_steps: int = 12
+    contraction_weight: float = 0.1
+    most_steps: float = 7.5
 
     def __post_init__(self) -> None:
         for name in ("energy_weight", "contraction_weight"):
@@ -118,7 +118,9 @@ class ForceObjective:
                 raise InvalidSettings(f"{name} was {getattr(self, name)!r}; it must not be negative.")
         if self.gradients not in ("implicit", "phantom"):
             raise InvalidSettings(f"gradients was {self.gradients!r}; it must be 'implicit' or 'phantom'.")
-        _whole(self, phantom_steps=(0, 100), most_steps=(1, 1000))
+        if not _is_number(self.most_steps) or not 1 <= self.most_steps <= 1000:
+            raise InvalidSettings(f"most_steps was {self.most_steps!r}; it must be from 1 to 1000.")
+        _whole(self, phantom_steps=(0, 100))
 
     def replace(self, **changes: Any) -> ForceObjective:
         return dataclasses.replace(self, **changes)

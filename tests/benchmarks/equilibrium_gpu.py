@@ -4,6 +4,8 @@
 
 Needs torch, Lightning, NumPy and e3nn alone. Without a GPU it measures the CPU, which is how it is tested. Data are an
 MD17-like archive with walkers [walker, frame, atom, 3] (kcal/mol) or our own; the last walker is the test.
+``--epochs 0`` trains nothing: steps of MD are then timed with the bundled equilibrium model and with explicit twins of
+weights at random, whose cost does not depend on them.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from asteroid_nb.equilibrium.dynamics import WarmForces
 from asteroid_nb.equilibrium.force_field import ForceField, n_parameters
 from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.equilibrium.matching import Watch, matching_loss
-from asteroid_nb.equilibrium.settings import PRESETS, ForceFieldSettings, ForceObjective
+from asteroid_nb.equilibrium.pretrained import pretrained
+from asteroid_nb.equilibrium.run import ForceFieldRun
+from asteroid_nb.equilibrium.settings import FORCE_FIT, PRESETS, ForceFieldSettings, ForceObjective
 from asteroid_nb.equilibrium.training import train_force_field
 
 DEPTHS = {"DEQ": 0, "K = 1": 1, "K = 2": 2, "K = 4": 4, "K = 8": 8}
@@ -80,6 +84,15 @@ def step_cost(run: Any, frames: Trajectory, n_walkers: int, n_steps: int, **opti
     }
 
 
+def untrained(name: str, settings: ForceFieldSettings, frames: Frames) -> ForceFieldRun | None:
+    """Return a model to time; None of an equilibrium model that nobody trained, whose steps would mean nothing."""
+    if name == "DEQ":
+        return pretrained() if settings == PRESETS["small"] else None
+    torch.manual_seed(0)
+    model = ForceField(settings, energy_scale_eV=frames.force_rms)
+    return ForceFieldRun(model, frames.atomic_energies(), ForceObjective().validation)
+
+
 def accuracy(settings: ForceFieldSettings, walkers: list[Trajectory], options: argparse.Namespace, seed: int) -> Any:
     """Train, and return the run with its errors on the last walker."""
     began = time.perf_counter()
@@ -105,18 +118,26 @@ def main() -> None:
     told["training"] = {
         name: [training_cost(replace(base, depth=depth), frames, size, device) for size in options.batch_sizes]
         for name, depth in DEPTHS.items()
+        if name in options.models
     }
     keep(options.out, told)
     told["accuracy"], told["steps"] = {}, {}
     for name in options.models:
-        found = [accuracy(replace(base, depth=DEPTHS[name]), walkers, options, seed) for seed in range(options.seeds)]
-        told["accuracy"][name] = [record for _, record in found]
+        settings = replace(base, depth=DEPTHS[name])
+        if options.epochs:
+            found = [accuracy(settings, walkers, options, seed) for seed in range(options.seeds)]
+            told["accuracy"][name] = [record for _, record in found]
+            run = found[0][0]
+        elif (run := untrained(name, settings, frames)) is None:
+            continue
         policies = ("cold", "previous", "linear+recycle", "xl+recycle") if name == "DEQ" else ("cold",)
-        told["steps"][name] = [
-            step_cost(found[0][0], walkers[-1], n, options.timed_steps, policy=policy, device=device)
-            for n in options.walkers
-            for policy in policies
-        ]
+        timed = [(policy, n, {}) for n in options.walkers for policy in policies]
+        if options.compiled and name == "DEQ":
+            timed.append(("linear+recycle", 1, {"compiled": True}))
+        told["steps"][name] = []
+        for policy, n, more in timed:
+            cost = step_cost(run, walkers[-1], n, options.timed_steps, policy=policy, device=device, **more)
+            told["steps"][name].append(cost)
         keep(options.out, told)
 
 
@@ -135,11 +156,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=DEPTHS, default=list(DEPTHS))
     parser.add_argument("--frames", type=int, default=950)
     parser.add_argument("--epochs", type=int, default=1000)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 128, 512])
+    parser.add_argument("--batch-size", type=int, default=FORCE_FIT.batch_size)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 32, 128, 512])
     parser.add_argument("--walkers", type=int, nargs="+", default=[1, 16, 256])
     parser.add_argument("--timed-steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--compiled", action="store_true", help="time compiled maps, too: a minute or two of compiling")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("results"))
     return parser.parse_args()
