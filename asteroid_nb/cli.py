@@ -179,8 +179,15 @@ def _bench(commands) -> None:
         "--preset", default="small", choices=["small", "large"], help="of the models: vectors, or attention for a GPU"
     )
     command.add_argument("--small", action="store_true", help="minutes instead of hours, held to the small rules")
+    command.add_argument(
+        "--compiled", action="store_true", help="long runs of dynamics by torch.compile, which needs a C++ compiler"
+    )
     command.add_argument("--seeds", type=int, help="of each model in figure C4; otherwise 3, or 1 with --small")
+    command.add_argument(
+        "--models", nargs="+", metavar="NAME", help='compared in figure C4, such as DEQ "K = 1"; otherwise all'
+    )
     command.add_argument("--epochs", type=int, help="of every training")
+    command.add_argument("--long", type=int, help="epochs of one equilibrium model more in figure C4, for its target")
     command.add_argument("--frames", type=int, help="to learn from")
     command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
     command.add_argument(

@@ -6,8 +6,10 @@ import argparse
 import dataclasses
 import shlex
 from pathlib import Path
+from typing import Any
 
 from asteroid_nb.bench import equilibrium
+from asteroid_nb.bench.arms import DEQ, MODELS
 from asteroid_nb.bench.setting import FULL, SMALL
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.equilibrium.settings import preset
@@ -20,10 +22,14 @@ def bench(options: argparse.Namespace) -> None:
     Raises:
         InvalidSettings: a count below 1, or a figure, model or source that does not exist.
     """
-    counts = {"seeds": options.seeds, "epochs": options.epochs, "frames": options.frames}
+    counts = {"seeds": options.seeds, "epochs": options.epochs, "frames": options.frames, "long": options.long}
     if wrong := [name for name, value in counts.items() if value is not None and value < 1]:
         raise InvalidSettings(f"--{wrong[0]} was {counts[wrong[0]]}; it must be at least 1.")
-    changes = {"seeds": options.seeds, "n_epochs": options.epochs, "n_frames": options.frames}
+    if options.models and (DEQ not in options.models or (wrong := set(options.models) - set(MODELS))):
+        missing = f"no model {sorted(wrong)[0]!r} exists" if DEQ in options.models else f"{DEQ} was missing"
+        raise InvalidSettings(f"--models: {missing}. Name {DEQ} and others of {', '.join(MODELS)}.")
+    changes: dict[str, Any] = {"seeds": options.seeds, "n_epochs": options.epochs, "n_frames": options.frames}
+    changes |= {"long_epochs": options.long, "models": tuple(options.models) if options.models else None}
     models = preset(options.preset)
     size = dataclasses.replace(SMALL if options.small else FULL, layer=models.layer, l_max=models.l_max)
     equilibrium.run(
@@ -32,6 +38,7 @@ def bench(options: argparse.Namespace) -> None:
         source=Source.named(options.data) if options.data else None,
         size=dataclasses.replace(size, **{key: value for key, value in changes.items() if value is not None}),
         processes=options.processes,
+        compiled=options.compiled,
         page=options.page or "-".join(["equilibrium", *(options.figures or [])]),
         command=_bench_command(options),
     )
@@ -44,13 +51,16 @@ def _bench_command(options: argparse.Namespace) -> str:
         "--data": options.data and shlex.quote(_without_folders(options.data)),
         "--preset": options.preset,
         "--seeds": options.seeds,
+        "--models": " ".join(map(shlex.quote, options.models or [])),
         "--epochs": options.epochs,
+        "--long": options.long,
         "--frames": options.frames,
         "--processes": options.processes,
         "--page": options.page and shlex.quote(options.page),
     }
     words = [f"{name} {value}" for name, value in told.items() if value not in (None, "")]
-    return " ".join(["asteroid-nb bench equilibrium", *(["--small"] if options.small else []), *words])
+    flags = [f"--{name}" for name in ("small", "compiled") if getattr(options, name)]
+    return " ".join(["asteroid-nb bench equilibrium", *flags, *words])
 
 
 def _without_folders(words: str) -> str:

@@ -27,6 +27,7 @@ def run(
     source: Source | None = None,
     size: Size = FULL,
     processes: int = 2,
+    compiled: bool = False,
     page: str = "equilibrium",
     command: str = "asteroid-nb bench equilibrium",
 ) -> Path:
@@ -42,7 +43,7 @@ def run(
     """
     if unknown := [name for name in names if name not in FIGURES]:
         raise InvalidSettings(f"No figure is called {unknown[0]!r}; there are {', '.join(ALL)}.")
-    setting = Setting(folder, source or Source(), size, processes)
+    setting = Setting(folder, source or Source(), size, processes, compiled)
     setting.parts  # noqa: B018  # a file that cannot be read is told of before hours of training
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "logs").mkdir(exist_ok=True)

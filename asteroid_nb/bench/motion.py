@@ -45,8 +45,8 @@ DEFAULT = (DEFAULT_POLICY, DEFAULT_TOLERANCE)
 POLICIES = tuple(
     dict.fromkeys(
         [
-            TIGHT, DEFAULT, COLD, ("previous", 1e-3), ("linear", 1e-3), ("linear+recycle", 1e-3),
-            ("linear+recycle", 3e-4), ("xl", 1e-3), ("xl+recycle", 1e-3), ("xl+recycle", 3e-4),
+            *(TIGHT, DEFAULT, COLD, ("previous", 1e-3), ("linear", 1e-3)),
+            *(("linear+recycle", 1e-3), ("linear+recycle", 3e-4), ("xl", 1e-3), ("xl+recycle", 3e-4)),
         ]
     )
 )  # fmt: skip

@@ -126,7 +126,12 @@ def _path(setting: Setting, motion: Motion, run: ForceFieldRun) -> Path:
     name = "".join(
         letter if letter.isalnum() else "-" for letter in f"{motion.ensemble}-{motion.model}-{motion.policy}"
     )
-    return log_path(setting, name, run, motion, BATH_K, TRUE, TRUE_FRAMES)
+    compiled = ["compiled"] if _compiled(setting, run) else []
+    return log_path(setting, name, run, motion, BATH_K, TRUE, TRUE_FRAMES, *compiled)
+
+
+def _compiled(setting: Setting, run: ForceFieldRun) -> bool:
+    return setting.compiled and run.settings.implicit
 
 
 def move(setting: Setting, motion: Motion) -> None:
@@ -136,7 +141,10 @@ def move(setting: Setting, motion: Motion) -> None:
 
 
 def _moved(setting: Setting, motion: Motion, run: ForceFieldRun) -> Log:
-    ase_calculator = calculator(run, n_molecules=motion.n_walkers, policy=motion.policy, tolerance=motion.tolerance)
+    ase_calculator = calculator(
+        run, n_molecules=motion.n_walkers, policy=motion.policy, tolerance=motion.tolerance,
+        compiled=_compiled(setting, run),
+    )  # fmt: skip
     why = None
     try:
         found: Any = run_md(

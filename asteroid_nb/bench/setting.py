@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asteroid_nb.bench.arms import DEQ, Arm, known, train_all
+from asteroid_nb.bench.arms import DEQ, MODELS, Arm, known, train_all
 from asteroid_nb.bench.sources import Parts, Source
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.errors import TrainingDiverged
@@ -19,7 +19,8 @@ class Size:
 
     Args:
         width, n_frames, n_epochs, layer, l_max: of every arm.
-        seeds: of the comparison of models; figures of one model take the first.
+        models, seeds: of the comparison C4; figures of one model take its first seed.
+        long_epochs: of one equilibrium model more in C4, which no twin is trained as long as; 0 for none.
         replayed: consecutive frames of figures B.
         md_ps: length of each constant-energy run.
         md_walkers: of each, with velocities of their own.
@@ -31,11 +32,13 @@ class Size:
     width: int = 64
     n_frames: int = 950
     n_epochs: int = 200
+    models: tuple[str, ...] = MODELS
     seeds: int = 3
+    long_epochs: int = 0
     replayed: int = 1000
     md_ps: float = 10.0
     md_walkers: int = 5
-    langevin_ps: float = 20.0
+    langevin_ps: float = 10.0
     langevin_walkers: int = 8
     timed_steps: int = 1000
     strict: bool = True
@@ -61,12 +64,14 @@ class Setting:
         source: of frames.
         size: `FULL` or `SMALL`, or changes of them.
         processes: trainings at a time.
+        compiled: solve in long runs of dynamics by ``torch.compile``: the same but for rounding, and faster.
     """
 
     folder: Path
     source: Source = Source()
     size: Size = FULL
     processes: int = 2
+    compiled: bool = False
 
     @cached_property
     def parts(self) -> Parts:

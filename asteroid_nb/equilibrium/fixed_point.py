@@ -70,43 +70,51 @@ class Solver:
 
 @dataclass
 class Secants:
-    """Differences of states and of their residuals, the newest in place of the oldest.
+    """Differences of images f(z) and of their residuals, the newest in place of the oldest.
 
     Args:
-        states: [molecules, secants, numbers].
+        images: [molecules, secants, numbers].
         residuals: [molecules, secants, numbers].
+        overlap: [molecules, secants, secants] inner products of residuals, of which a new secant changes one row.
         n_seen: how many were ever added.
     """
 
-    states: Tensor
+    images: Tensor
     residuals: Tensor
+    overlap: Tensor
     n_seen: int = 0
 
     @classmethod
     def none(cls, like: Tensor, n_secants: int) -> Secants:
         shape = (like.shape[0], n_secants, like.shape[1])
-        return cls(like.new_zeros(shape), like.new_zeros(shape))
+        return cls(like.new_zeros(shape), like.new_zeros(shape), like.new_zeros(*shape[:2], n_secants))
 
-    def add(self, state: Tensor, residual: Tensor, active: Tensor) -> None:
+    def add(self, image: Tensor, residual: Tensor, active: Tensor) -> None:
         """Add one secant of every molecule that is still looking."""
-        place = self.n_seen % self.states.shape[1]
-        for kept, new in ((self.states, state), (self.residuals, residual)):
+        place = self.n_seen % self.images.shape[1]
+        for kept, new in ((self.images, image), (self.residuals, residual)):
             kept[:, place] = torch.where(active[:, None], new, kept[:, place])
         self.n_seen += 1
+        used = min(self.n_seen, self.images.shape[1])
+        row = (self.residuals[:, :used] @ self.residuals[:, place, :, None])[..., 0]
+        self.overlap[:, place, :used] = row
+        self.overlap[:, :used, place] = row
 
-    def mix(self, state: Tensor, residual: Tensor, ridge: float) -> Tensor:
-        """Return the state where the residual would vanish, were it as the secants say."""
+    def mix(self, image: Tensor, residual: Tensor, ridge: float) -> Tensor:
+        """Return the image where the residual would vanish, were it as the secants say."""
         if not self.n_seen:
-            return state + residual
-        used = min(self.n_seen, self.states.shape[1])
-        slopes, steps = self.residuals[:, :used], self.states[:, :used]
-        sizes = torch.linalg.vector_norm(slopes, dim=-1)
-        sizes = torch.where(sizes > 0, sizes, 1.0)  # a molecule that needs fewer steps than others leaves places empty
-        overlap = slopes @ slopes.mT / (sizes[:, :, None] * sizes[:, None])
-        overlap.diagonal(dim1=-2, dim2=-1).add_(ridge + (overlap.diagonal(dim1=-2, dim2=-1) == 0))
-        along = (slopes @ residual[..., None]) / sizes[..., None]
+            return image
+        used = min(self.n_seen, self.images.shape[1])
+        overlap = self.overlap[:, :used, :used]
+        squares = overlap.diagonal(dim1=-2, dim2=-1)
+        sizes = torch.where(
+            squares > 0, squares, 1.0
+        ).sqrt()  # a molecule with fewer steps than others has empty places
+        overlap = overlap / (sizes[:, :, None] * sizes[:, None])
+        overlap.diagonal(dim1=-2, dim2=-1).add_(ridge + (squares == 0))
+        along = (self.residuals[:, :used] @ residual[..., None]) / sizes[..., None]
         shares = torch.linalg.solve_ex(overlap, along).result / sizes[..., None]
-        return state + residual - ((steps + slopes).mT @ shares)[..., 0]
+        return image - (self.images[:, :used].mT @ shares)[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +174,13 @@ def solve(
             path.append(_sizes(residual) / _sizes(image).clamp_min(torch.finfo(image.dtype).tiny))
             steps = steps + active
             if before is not None and known is not None:
-                known.add(state - before[0], residual - before[1], active)
+                known.add(image - before[0], residual - before[1], active)
             done = path[-1] <= solver.tolerance
             active = active & ~done
             if not bool(active.any()):  # the one place where a step waits for the GPU
                 break
-            before = state, residual
-            mixed = image if known is None else known.mix(state, residual, solver.ridge)
+            before = image, residual
+            mixed = image if known is None else known.mix(image, residual, solver.ridge)
             state = torch.where(active[:, None], mixed, state)
         residuals = torch.stack(path)
     found = FixedPoint(image.view(shape), path[-1], steps, len(path), ~active, residuals, known)
@@ -188,8 +196,8 @@ def _secants(given: Secants | None, state: Tensor, solver: Solver) -> Secants | 
     """Return what a solve mixes with: nothing, fresh secants, or those of an earlier solve."""
     if not solver.n_secants:
         return None
-    fits = given is not None and given.states.shape == (len(state), solver.n_secants, state.shape[1])
-    if solver.method == "recycling" and fits and given is not None and given.states.dtype == state.dtype:
+    fits = given is not None and given.images.shape == (len(state), solver.n_secants, state.shape[1])
+    if solver.method == "recycling" and fits and given is not None and given.images.dtype == state.dtype:
         return given
     return Secants.none(state, solver.n_secants)
 

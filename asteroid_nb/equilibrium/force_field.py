@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from asteroid_nb.data.elements import SYMBOLS
 from asteroid_nb.equilibrium.graph import Graph
-from asteroid_nb.equilibrium.layers import EquivariantLayer, Filters, RadialFilters, VectorLayer
+from asteroid_nb.equilibrium.layers import EquivariantLayer, Filters, RadialFilters, VectorLayer, each_component
 from asteroid_nb.equilibrium.settings import ForceFieldSettings
 from asteroid_nb.shapes import Float
 
@@ -54,12 +54,9 @@ class Prepared:
 class Encoder(nn.Module):
     """u(R, Z): what an atom is, and what stands around it."""
 
-    degrees: Tensor
-
     def __init__(self, settings: ForceFieldSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.register_buffer("degrees", torch.tensor(settings.degrees), persistent=False)
         self.element = nn.Embedding(N_ELEMENTS, settings.width)
         self.neighbour = nn.Embedding(N_ELEMENTS, settings.width)
         self.radial = RadialFilters(settings, (settings.l_max + 1) * settings.width)
@@ -68,7 +65,7 @@ class Encoder(nn.Module):
         neighbours = graph.from_sources(self.neighbour(graph.atomic_numbers))[..., None, :]
         filters = self.radial(graph).unflatten(-1, (self.settings.l_max + 1, -1))
         harmonics = spherical_harmonics(graph, self.settings.l_max)
-        around = graph.at_targets(filters[..., self.degrees, :] * harmonics[..., None] * neighbours)
+        around = graph.at_targets(each_component(filters) * harmonics[..., None] * neighbours)
         itself = self.element(graph.atomic_numbers)[..., None, :]
         return torch.cat([around[..., :1, :] + itself, around[..., 1:, :]], dim=-2) * graph.present
 

@@ -39,14 +39,17 @@ class RMSNorm(nn.Module):
 
     def __init__(self, settings: ForceFieldSettings) -> None:
         super().__init__()
-        self.register_buffer("degrees", torch.tensor(settings.degrees), persistent=False)
         self.gain = nn.Parameter(torch.ones(settings.l_max + 1, settings.width))
-
-    degrees: Tensor
 
     def forward(self, z: Float[Tensor, "*atoms components width"]) -> Float[Tensor, "*atoms components width"]:
         inverse = torch.rsqrt(z.square().sum((-2, -1), keepdim=True) / z.shape[-1] + 1e-6)
-        return z * inverse * self.gain[self.degrees]
+        return z * inverse * each_component(self.gain)
+
+
+def each_component(values: Float[Tensor, "*any degrees width"]) -> Float[Tensor, "*any components width"]:
+    """Return a degree's values for each of its components: no gather, whose gradient would cost more than the norm."""
+    degrees = enumerate(values.split(1, dim=-2))
+    return torch.cat([one.expand(*one.shape[:-2], 2 * degree + 1, -1) for degree, one in degrees], dim=-2)
 
 
 class RadialFilters(nn.Module):
