@@ -166,10 +166,14 @@ def _states(commands) -> None:
 
 
 def _bench(commands) -> None:
-    command = _command(
-        commands, "bench", "Every figure of an idea from raw logs, each with its rule; finished work is kept."
-    )
-    command.add_argument("idea", choices=["equilibrium"], help="the equilibrium force field and its warm starts")
+    purpose = "Every figure from raw logs, each with its rule; finished work is kept."
+    benches = _command(commands, "bench", purpose).add_subparsers(dest="bench", required=True, metavar="BENCH")
+    _bench_equilibrium(benches)
+    _bench_accuracy(benches)
+
+
+def _bench_equilibrium(benches) -> None:
+    command = _command(benches, "equilibrium", "The equilibrium force field and its warm starts.")
     command.add_argument("--figures", nargs="*", metavar="NAME", help="some of A1 to D4; otherwise all")
     command.add_argument(
         "--data", metavar="NAME=FILE",
@@ -196,6 +200,20 @@ def _bench(commands) -> None:
     command.add_argument(
         "--out", type=Path, default=Path("runs/equilibrium"), help="folder that keeps what is finished"
     )
+
+
+def _bench_accuracy(benches) -> None:
+    command = _command(benches, "accuracy", "Errors of the STI-Transformer's forecasts beside every rival's.")
+    command.add_argument(
+        "--data", nargs="+", default=[], metavar="NAME=FILE",
+        help="trajectories, @DT_FS after the file where it carries no time; otherwise the bundled ethanol",
+    )  # fmt: skip
+    command.add_argument("--protocols", nargs="+", default=["F1", "P3"], metavar="NAME", help="how forecasts are asked")
+    command.add_argument("--seeds", type=int, default=3, help="of each training")
+    command.add_argument("--epochs", type=int, default=20, help="of each training")
+    command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
+    command.add_argument("--page", default="accuracy", help="name of the page that is written")
+    command.add_argument("--out", type=Path, default=Path("runs/forecasts"), help="folder that keeps what is finished")
 
 
 def _lab(commands) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from asteroid_nb.bench import equilibrium
 from asteroid_nb.bench.arms import DEQ, MODELS
+from asteroid_nb.bench.forecasts import accuracy
 from asteroid_nb.bench.setting import FULL, SMALL
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.equilibrium.settings import preset
@@ -20,11 +22,44 @@ def bench(options: argparse.Namespace) -> None:
     """Do what ``asteroid-nb bench`` was asked for.
 
     Raises:
-        InvalidSettings: a count below 1, or a figure, model or source that does not exist.
+        InvalidSettings: a count below 1, or a figure, model, protocol or source that does not exist.
     """
-    counts = {"seeds": options.seeds, "epochs": options.epochs, "frames": options.frames, "long": options.long}
+    {"equilibrium": _equilibrium, "accuracy": _accuracy}[options.bench](options)
+
+
+def _accuracy(options: argparse.Namespace) -> None:
+    _must_count(seeds=options.seeds, epochs=options.epochs)
+    told = {
+        "--data": " ".join(shlex.quote(_without_folders(one)) for one in options.data),
+        "--protocols": " ".join(options.protocols),
+        "--seeds": options.seeds,
+        "--epochs": options.epochs,
+        "--page": shlex.quote(options.page),
+    }
+    accuracy.run(
+        folder=options.out,
+        sources=[Source.named(one) for one in options.data] or [Source()],
+        protocols=options.protocols,
+        seeds=options.seeds,
+        n_epochs=options.epochs,
+        processes=options.processes,
+        page=options.page,
+        command=_said("accuracy", told),
+    )
+
+
+def _must_count(**counts: int | None) -> None:
     if wrong := [name for name, value in counts.items() if value is not None and value < 1]:
         raise InvalidSettings(f"--{wrong[0]} was {counts[wrong[0]]}; it must be at least 1.")
+
+
+def _said(bench: str, told: Mapping[str, Any], flags: Sequence[str] = ()) -> str:
+    words = [f"{name} {value}" for name, value in told.items() if value not in (None, "")]
+    return " ".join([f"asteroid-nb bench {bench}", *flags, *words])
+
+
+def _equilibrium(options: argparse.Namespace) -> None:
+    _must_count(seeds=options.seeds, epochs=options.epochs, frames=options.frames, long=options.long)
     if options.models and (DEQ not in options.models or (wrong := set(options.models) - set(MODELS))):
         missing = f"no model {sorted(wrong)[0]!r} exists" if DEQ in options.models else f"{DEQ} was missing"
         raise InvalidSettings(f"--models: {missing}. Name {DEQ} and others of {', '.join(MODELS)}.")
@@ -58,9 +93,7 @@ def _bench_command(options: argparse.Namespace) -> str:
         "--processes": options.processes,
         "--page": options.page and shlex.quote(options.page),
     }
-    words = [f"{name} {value}" for name, value in told.items() if value not in (None, "")]
-    flags = [f"--{name}" for name in ("small", "compiled") if getattr(options, name)]
-    return " ".join(["asteroid-nb bench equilibrium", *flags, *words])
+    return _said("equilibrium", told, [f"--{name}" for name in ("small", "compiled") if getattr(options, name)])
 
 
 def _without_folders(words: str) -> str:

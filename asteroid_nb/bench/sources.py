@@ -75,6 +75,11 @@ class Source:
         """Return what is the same for the same file wherever it lies; nothing for the bundled sample."""
         return "" if self.path is None else _fingerprint(self.path)
 
+    def trajectories(self) -> list[Trajectory]:
+        """Return all of it."""
+        found = sample("ethanol") if self.path is None else load(Path(self.path), dt_fs=self.dt_fs)
+        return [found] if isinstance(found, Trajectory) else list(found)
+
     def parts(self) -> Parts:
         """Return the last trajectory as test, the one before as validation, the rest to learn from.
 
@@ -84,8 +89,7 @@ class Source:
         Raises:
             InvalidTrajectory: two trajectories, which leave none to learn from.
         """
-        found = sample("ethanol") if self.path is None else load(Path(self.path), dt_fs=self.dt_fs)
-        listed = [found] if isinstance(found, Trajectory) else list(found)
+        listed = self.trajectories()
         if len(listed) >= 3:
             return Parts(tuple(listed[:-2]), listed[-2], listed[-1])
         if len(listed) != 1:

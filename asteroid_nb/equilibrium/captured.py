@@ -14,7 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asteroid_nb.equilibrium.matching import Batch
+from asteroid_nb.equilibrium.force_field import ForceField
+from asteroid_nb.equilibrium.graph import MOST_DENSE
+from asteroid_nb.equilibrium.matching import Batch, matching_loss
+from asteroid_nb.equilibrium.settings import ForceObjective
 
 #: Runs before a step is recorded, in which libraries make up their minds.
 WARMING_UP = 3
@@ -60,6 +63,28 @@ class CapturedLoss:
         terms = loss(self.batch)
         gradients = torch.autograd.grad(terms["loss"], self.weights, allow_unused=True)
         return {name: value.detach() for name, value in terms.items()}, gradients
+
+
+@dataclasses.dataclass
+class Recorder:
+    """Records the step of a training where that gains something, once, and replays it where a batch fits."""
+
+    captured: CapturedLoss | None = None
+
+    def __call__(self, model: ForceField, batch: Batch, objective: ForceObjective) -> Terms | None:
+        """Return the terms of the loss, or None where the step must be launched kernel by kernel."""
+        if not _can_be_recorded(model, batch):
+            return None
+        if self.captured is None:
+            self.captured = CapturedLoss(model, batch, lambda one: matching_loss(model, one, objective))
+        return self.captured(batch) if self.captured.fits(batch) else None
+
+
+def _can_be_recorded(model: ForceField, batch: Batch) -> bool:
+    """Return whether the step is the same for every batch, and one process alone takes it on a GPU."""
+    explicit_vectors = not model.settings.implicit and model.settings.layer == "vector"
+    all_pairs = batch.positions.shape[1] <= MOST_DENSE
+    return batch.positions.is_cuda and explicit_vectors and all_pairs and not torch.distributed.is_initialized()
 
 
 class _WithGradients(torch.autograd.Function):

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.equilibrium.captured import CapturedLoss
+from asteroid_nb.equilibrium.captured import Recorder
 from asteroid_nb.equilibrium.force_field import ForceField
 from asteroid_nb.equilibrium.forces import evaluate, fixed_point
 from asteroid_nb.equilibrium.frames import Frames
-from asteroid_nb.equilibrium.graph import MOST_DENSE, graph
+from asteroid_nb.equilibrium.graph import graph
 from asteroid_nb.equilibrium.matching import Batch, Watch, matching_loss, spectral_radius
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, ForceObjective
@@ -55,7 +55,7 @@ class ForceTask:
     start: str = ""
     watch: Watch = dataclasses.field(default_factory=Watch)
     measured: dict[str, float] = dataclasses.field(default_factory=dict)
-    captured: CapturedLoss | None = None
+    recorder: Recorder = dataclasses.field(default_factory=Recorder)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -76,24 +76,13 @@ class ForceTask:
         yield from self.train.batches(order, self.batch_size, device)
 
     def loss(self, model: nn.Module, batch: Batch, *, done: float) -> dict[str, Tensor]:
-        if self._can_capture(batch):
-            if self.captured is None:
-                self.captured = CapturedLoss(self.model, batch, self._of_stack)
-            if self.captured.fits(batch):
-                return self.captured(batch)
+        recorded = self.recorder(self.model, batch, self.objective)
+        if recorded is not None:
+            return recorded
         try:
             return model(matching_loss, batch, self.objective, self.watch)
         except NotConverged as error:  # in training only what is no number raises
             raise TrainingDiverged(f"In training: {error} Lower the learning rate.") from error
-
-    def _can_capture(self, batch: Batch) -> bool:
-        """Return whether the step is the same for every batch, and launching it what it costs."""
-        settings, alone = self.model.settings, not torch.distributed.is_initialized()
-        all_pairs = batch.positions.shape[1] <= MOST_DENSE
-        return batch.positions.is_cuda and not settings.implicit and settings.layer == "vector" and all_pairs and alone
-
-    def _of_stack(self, batch: Batch) -> dict[str, Tensor]:
-        return matching_loss(self.model, batch, self.objective)
 
     def validate(self, model: nn.Module, *, device: torch.device) -> float:
         """Return the mean absolute error of force components in meV/Å on the held-out frames."""

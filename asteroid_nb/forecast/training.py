@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
-from asteroid_nb.data.splits import split
+from asteroid_nb.data.splits import Split, split
 from asteroid_nb.data.symmetry import Symmetries, reversed_in_time
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Window, Windows
@@ -172,6 +172,7 @@ def train(
     objective: ObjectiveSettings | None = None,
     fit_settings: FitSettings | None = None,
     stride_frames: int = 1,
+    parts: Split | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
     observers: Sequence[Observer] | None = None,
@@ -184,6 +185,7 @@ def train(
     Args:
         trajectories: of one molecule at one spacing.
         settings: of the model, or the name of a preset.
+        parts: the trajectories' windows, where they are divided already.
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
         observers: who watches and may stop it; a progress bar when not given.
@@ -194,7 +196,7 @@ def train(
     """
     settings = preset(settings) if isinstance(settings, str) else settings
     fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
-    parts = split(trajectories, settings.window_shape(stride_frames))
+    parts = parts or split(trajectories, settings.window_shape(stride_frames))
     torch.manual_seed(fit_settings.seed)
     model = STITransformer(settings, parts.train.molecule)
     task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size)

@@ -52,7 +52,7 @@ def test_a_small_rule_holds(bundled, figure):
 
 
 def test_trained_side_by_side_the_equilibrium_model_beats_one_block(tmp_path):
-    setting = Setting(tmp_path, size=replace(SMALL, width=16, n_frames=200, n_epochs=40), processes=0)
+    setting = Setting(tmp_path, size=replace(SMALL, width=16, n_frames=200, n_epochs=20), processes=0)
     records = {model: setting.records((model,))[0] for model in (DEQ, "K = 1")}
     errors = {model: one["test"]["force_meV_per_ang"] for model, one in records.items()}
     assert errors[DEQ] < errors["K = 1"]

@@ -141,9 +141,30 @@ def main() -> None:
         keep(options.out, told)
 
 
+def tables(told: dict[str, Any]) -> str:
+    """Return what was measured as Markdown."""
+    lines = [f"Measured on {told['hardware']}, torch {told['torch']}, preset {told['options']['preset']}.", ""]
+    sizes = told["options"]["batch_sizes"]
+    lines += ["| training step, ms (peak MiB) | " + " | ".join(f"batch {size}" for size in sizes) + " |"]
+    lines += ["|" + "---|" * (1 + len(sizes))]
+    for name, found in told["training"].items():
+        cells = [f"{one['ms']:.1f} ({one['peak_MiB']:.0f})" for one in found]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    columns = ("model", "warm start", "maps", "molecules at a time", "ms", "evaluations of f and of its adjoint")
+    lines += ["", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for name, found in told.get("steps", {}).items():
+        for one in found:
+            work = f"{one['steps']:.1f} + {one['adjoint_steps']:.1f}" if name == "DEQ" else "–"
+            maps = "compiled" if one.get("compiled") else "as written"
+            policy = one["policy"] if name == "DEQ" else "–"
+            lines.append(f"| {name} | {policy} | {maps} | {one['walkers']} | {one['ms']:.1f} | {work} |")
+    return "\n".join(lines) + "\n"
+
+
 def keep(folder: Path, told: dict[str, Any]) -> None:
     """Write what is known so far: a lease may end at any time."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "equilibrium_gpu.md").write_text(tables(told), encoding="utf-8")
     path = folder / "equilibrium_gpu.json"
     path.write_text(json.dumps(told, indent=1, default=str), encoding="utf-8")
     print(f"{path}: {', '.join(told)}", flush=True)

@@ -1,0 +1,142 @@
+"""One training of a comparison of forecasters: kept with its record, gone on with where it was interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asteroid_nb import __version__
+from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
+from asteroid_nb.bench.sources import Source
+from asteroid_nb.checkpoints import CHECKPOINT_FILE
+from asteroid_nb.errors import TrainingDiverged
+from asteroid_nb.evaluation import evaluate
+from asteroid_nb.files import replacing
+from asteroid_nb.finding import plain
+from asteroid_nb.fit_settings import FitSettings
+from asteroid_nb.forecast.baselines import rivals
+from asteroid_nb.forecast.run import Run
+from asteroid_nb.forecast.settings import ObjectiveSettings
+from asteroid_nb.forecast.training import train
+from asteroid_nb.metrics.horizon import ErrorTable
+from asteroid_nb.parallel import side_by_side
+
+#: Windows a forecaster is judged on, spread evenly over the test.
+TEST_WINDOWS = 2000
+
+RECORD = "record.json"
+
+#: What trains every arm unless told otherwise.
+FIT = FitSettings(n_epochs=20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What is trained on what.
+
+    Args:
+        source: of the trajectories.
+        protocol: by name.
+        seed: of weights, order and augmentation.
+        n_epochs: over all windows to learn from.
+        model, objective, fitting: changes of the protocol's settings, of `ObjectiveSettings`, and of `FIT`.
+        label: shown in tables.
+    """
+
+    source: Source = Source()
+    protocol: str = "F1"
+    seed: int = 0
+    n_epochs: int = 20
+    model: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
+    fitting: dict[str, Any] = field(default_factory=dict)
+    label: str = "STI-Transformer"
+
+    @property
+    def asked(self) -> Protocol:
+        return PROTOCOLS[self.protocol]
+
+    @property
+    def fit_settings(self) -> FitSettings:
+        return dataclasses.replace(FIT, n_epochs=self.n_epochs, seed=self.seed, **self.fitting)
+
+    def folder(self, folder: Path) -> Path:
+        """Return where run and record are kept; other settings, or other frames, have another name."""
+        chosen = (self.asked.settings(**self.model), ObjectiveSettings(**self.objective), self.fit_settings)
+        return _folder(folder, self.source, self.protocol, f"{self.label}-seed{self.seed}", repr(chosen))
+
+    def load(self, folder: Path) -> Run:
+        return Run.load(self.folder(folder))
+
+
+def _folder(folder: Path, source: Source, protocol: str, name: str, chosen: str) -> Path:
+    said = "".join(letter if letter.isalnum() else "-" for letter in f"{protocol}-{source.name}-{name}")
+    told = repr((source.fingerprint, source.dt_fs, PROTOCOLS[protocol], chosen, TEST_WINDOWS, __version__))
+    return folder / "arms" / f"{said}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+
+def train_arm(folder: Path, arm: Arm) -> None:
+    """Train, judge on the test, keep run and record.
+
+    Raises:
+        KeyboardInterrupt: the training was stopped.
+    """
+    where, trajectories = arm.folder(folder), arm.source.trajectories()
+    parts = arm.asked.parts(trajectories)
+    record: dict[str, Any] = {**dataclasses.asdict(arm), "n_windows": len(parts.train)}
+    try:
+        run = train(
+            trajectories, settings=arm.asked.settings(**arm.model), objective=ObjectiveSettings(**arm.objective),
+            fit_settings=arm.fit_settings, parts=parts, folder=where, resume=(where / CHECKPOINT_FILE).is_file(),
+            observers=(),
+        )  # fmt: skip
+        if not run.finished:
+            raise KeyboardInterrupt  # Ctrl-C ends a training softly; what it leaves goes on another time
+        for name, windows in (("test", parts.test), ("validation", parts.validation)):
+            record[name] = errors_of(evaluate(run, windows, most=TEST_WINDOWS))[run.name]
+        record |= {"n_parameters": sum(one.numel() for one in run.model.parameters()), "last": run.history[-1]}
+        record["seconds"] = run.history[-1]["seconds"]
+    except TrainingDiverged as error:
+        record["failed"] = str(error)
+    _keep(where / RECORD, record)
+
+
+def fit_rivals(folder: Path, source: Source, protocol: str) -> dict[str, Any]:
+    """Return the errors of every rival on the test by name, fitting them where that was not done."""
+    path = _folder(folder, source, protocol, "rivals", "") / RECORD
+    if not path.is_file():
+        parts = PROTOCOLS[protocol].parts(source.trajectories())
+        _keep(path, errors_of(evaluate(rivals(parts.train, parts.validation), parts.test, most=TEST_WINDOWS)))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def errors_of(table: ErrorTable) -> dict[str, dict[str, Any]]:
+    """Return, of each forecaster, RMSE per coordinate and mean distance by lead time, and its usual summaries, in Å."""
+    return {
+        name: {
+            "lead_times_fs": table.lead_times_fs, "rmse_ang": table.rmse(name), "ade_ang": table.ade(name),
+            "fde_ang": table.fde(name), "distance_ang": table.by_lead(name, "ade"), "n_windows": table.n_windows,
+        }
+        for name in table.names
+    }  # fmt: skip
+
+
+def _keep(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain(record), indent=1), encoding="utf-8")
+
+
+def train_all(folder: Path, arms: Sequence[Arm], *, processes: int) -> list[dict[str, Any]]:
+    """Train what is not there yet and return all records, in order."""
+    path = lambda arm: arm.folder(folder) / RECORD  # noqa: E731
+    waiting = {path(one): one for one in arms if not path(one).is_file()}
+    if waiting:
+        jobs = [(folder, one) for one in waiting.values()]
+        side_by_side(train_arm, jobs, processes=processes, label="forecasters")
+    return [json.loads(path(one).read_text(encoding="utf-8")) for one in arms]

@@ -1,0 +1,158 @@
+"""Benches of the STI-Transformer: nothing is judged on what was learnt, and a rule says what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from vibrating import vibrating_ethanol
+
+from asteroid_nb.bench.forecasts import accuracy, arms
+from asteroid_nb.bench.forecasts.arms import Arm
+from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
+from asteroid_nb.bench.sources import Source
+from asteroid_nb.cli import main
+from asteroid_nb.errors import InvalidSettings, ModelMismatch, TrajectoryTooShort
+from asteroid_nb.forecast.settings import STISettings
+
+BRIEF = Protocol(name="F1", spacing_fs=1.0, history=4, horizon=4, leads_fs=(1, 4), about="for tests")
+TINY = {"width": 16, "heads": 2, "encoder_layers": 1, "delay_frames": 2, "row_stride": 1, "slot_frames": 4}
+SURROGATE = Source("ethanol, sGDML surrogate")
+
+
+def walkers(n=3):
+    return [vibrating_ethanol(60, seed=seed) for seed in range(n)]
+
+
+def frames_of(windows):
+    spans = np.arange(windows.shape.span_frames)
+    return {(int(walker), int(frame)) for walker, start in windows.starts for frame in start + spans}
+
+
+class TestProtocols:
+    def test_spacing_becomes_a_stride(self):
+        assert [BRIEF.stride(vibrating_ethanol(8, dt_fs=dt)) for dt in (0.5, 1.0, 0.25)] == [2, 1, 4]
+        with pytest.raises(ModelMismatch, match=r"looks every 1 fs.*stored every 0.4 fs"):
+            BRIEF.stride(vibrating_ethanol(8, dt_fs=0.4))
+
+    def test_several_trajectories_are_divided_whole(self):
+        parts, given = BRIEF.parts(walkers()), walkers()
+        for windows, expected in ((parts.train, given[0]), (parts.validation, given[1]), (parts.test, given[2])):
+            np.testing.assert_array_equal(windows.trajectories[0].positions, expected.positions)
+
+    def test_of_one_trajectory_the_second_half_judges_and_no_frame_is_in_two_parts(self):
+        one = vibrating_ethanol(400)
+        parts = BRIEF.parts([one])
+        train, validation, test = map(frames_of, (parts.train, parts.validation, parts.test))
+        assert not (train & validation or train & test or validation & test)
+        assert max(frame for _, frame in train | validation) < 200 <= min(frame for _, frame in test)
+        assert (
+            min(frame for _, frame in test) - max(frame for _, frame in validation)
+            >= BRIEF.parts([one]).test.shape.span_frames
+        )
+
+    @pytest.mark.parametrize(
+        ("given", "said"), [([60] * 2, "Two trajectories"), ([40], "does not fit into 40% to 50%")]
+    )
+    def test_too_little_is_told(self, given, said):
+        with pytest.raises(TrajectoryTooShort, match=said):
+            BRIEF.parts([vibrating_ethanol(n) for n in given])
+
+    @pytest.mark.parametrize("name", PROTOCOLS)
+    def test_the_default_model_fits_its_protocol(self, name):
+        settings = PROTOCOLS[name].settings()
+        assert (settings.history, settings.horizon) == (PROTOCOLS[name].history, PROTOCOLS[name].horizon)
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    monkeypatch.setitem(PROTOCOLS, "F1", BRIEF)
+    monkeypatch.setattr(Source, "trajectories", lambda self: walkers())
+
+
+@pytest.mark.usefixtures("brief")
+class TestArms:
+    arm = Arm(n_epochs=1, model=TINY, fitting={"batch_size": 32})
+
+    def test_what_is_finished_is_kept(self, tmp_path, monkeypatch):
+        (record,) = arms.train_all(tmp_path, [self.arm], processes=0)
+        assert len(record["test"]["rmse_ang"]) == 4 and record["n_parameters"] > 0
+        assert self.arm.load(tmp_path).settings.width == 16
+        monkeypatch.setattr(arms, "train", lambda *_, **__: pytest.fail("trained again"))
+        assert arms.train_all(tmp_path, [self.arm], processes=0) == [record]
+
+    def test_other_settings_or_frames_have_another_folder(self, tmp_path):
+        others = [
+            dataclasses.replace(self.arm, seed=1), dataclasses.replace(self.arm, n_epochs=2),
+            dataclasses.replace(self.arm, model=TINY | {"width": 32}),
+            dataclasses.replace(self.arm, objective={"noise_ang": 0.01}),
+            dataclasses.replace(self.arm, source=Source("other")),
+        ]  # fmt: skip
+        assert len({one.folder(tmp_path) for one in (self.arm, *others)}) == 6
+
+    def test_rivals_are_fitted_once(self, tmp_path, monkeypatch):
+        first = arms.fit_rivals(tmp_path, Source(), "F1")
+        assert {"copy", "ridge, equivariant", "ridge, superposed"} <= first.keys()
+        monkeypatch.setattr(arms, "rivals", lambda *_: pytest.fail("fitted again"))
+        assert arms.fit_rivals(tmp_path, Source(), "F1") == first
+
+
+def errors(rmse, ade=0.1, fde=0.2):
+    return {"lead_times_fs": [1, 16, 32], "rmse_ang": rmse, "ade_ang": ade, "fde_ang": fde, "n_windows": 9}
+
+
+def found(rmse, protocol="F1", source=SURROGATE, **changes):
+    records = [
+        {"seed": seed, "test": errors(rmse, **changes), "seconds": 60, "n_parameters": 5, "n_windows": 9}
+        for seed in range(3)
+    ]
+    rivals = {"copy": errors([0.1, 0.2, 0.3]), "ridge, equivariant": errors([0.02, 0.04, 0.08])}
+    return accuracy.accuracy(PROTOCOLS[protocol], source, records, rivals)
+
+
+class TestAccuracy:
+    @pytest.mark.parametrize(
+        ("rmse", "holds"),
+        [
+            ([0.01, 0.015, 0.035], [True, True, True]),
+            ([0.01, 0.016, 0.035], [True, False, True]),
+            ([0.02, 0.014, 0.09], [False, True, False]),
+        ],
+    )
+    def test_targets_and_rivals_make_the_rules(self, rmse, holds):
+        assert [rule.holds for rule in found(rmse).rules] == holds
+
+    @pytest.mark.parametrize(
+        ("name", "most"),
+        [("ethanol, sGDML surrogate", "0.06"), ("ethanol, sGDML surrogate, long", "0.09"), ("ethanol, GFN2-xTB", None)],
+    )
+    def test_a_target_is_for_its_data(self, name, most):
+        rules = found([0.01] * 3, protocol="P3", source=Source(name)).rules
+        assert len(rules) == (1 if most is None else 3)
+        assert most is None or f"ADE at most {most} Å" in rules[1].asked
+
+    def test_a_failed_seed_is_told_and_others_count(self):
+        records = [{"seed": 0, "failed": "The loss became nan."}]
+        finding = accuracy.accuracy(BRIEF, SURROGATE, records, {"copy": errors([0.1, 0.2, 0.3])})
+        assert [rule.holds for rule in finding.rules] == [None] and "nan" in finding.rules[0].measured
+        assert len(finding.rows) == 1
+
+    @pytest.mark.usefixtures("brief")
+    def test_the_page_has_every_rival_and_the_model(self, tmp_path, monkeypatch):
+        tiny = STISettings(history=4, horizon=4, **TINY)
+        monkeypatch.setattr(Protocol, "settings", lambda self, **_: tiny)
+        path = accuracy.run(
+            folder=tmp_path, sources=[Source()], protocols=["F1"], seeds=1, n_epochs=1, processes=0, command="typed"
+        )
+        text = path.read_text(encoding="utf-8")
+        assert all(f"| {name} |" in text for name in ("copy", "AR(4)", "ridge, local frames", "STI-Transformer"))
+        assert "Made by `typed`" in text and json.loads((tmp_path / "accuracy.json").read_text(encoding="utf-8"))
+
+    def test_an_unknown_protocol_is_told(self, tmp_path):
+        with pytest.raises(InvalidSettings, match="No protocol is called 'P9'; there are F1, P3"):
+            accuracy.run(folder=tmp_path, sources=[Source()], protocols=["P9"])
+
+    def test_a_count_below_one_ends_the_command(self, tmp_path):
+        assert main(["bench", "accuracy", "--seeds", "0", "--out", str(tmp_path)]) == 2
