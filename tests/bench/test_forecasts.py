@@ -70,6 +70,7 @@ class TestProtocols:
 def brief(monkeypatch):
     monkeypatch.setitem(PROTOCOLS, "F1", BRIEF)
     monkeypatch.setattr(Source, "trajectories", lambda self: walkers())
+    monkeypatch.setattr(arms, "NEWTON_STEPS", 5)
 
 
 @pytest.mark.usefixtures("brief")
@@ -94,7 +95,7 @@ class TestArms:
 
     def test_rivals_are_fitted_once(self, tmp_path, monkeypatch):
         first = arms.fit_rivals(tmp_path, Source(), "F1")
-        assert {"copy", "ridge, equivariant", "ridge, superposed"} <= first.keys()
+        assert {"copy", "ridge, equivariant", "ridge, superposed", "learned Newton"} <= first.keys()
         monkeypatch.setattr(arms, "rivals", lambda *_: pytest.fail("fitted again"))
         assert arms.fit_rivals(tmp_path, Source(), "F1") == first
 

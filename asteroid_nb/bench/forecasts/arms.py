@@ -14,12 +14,15 @@ from asteroid_nb import __version__
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
+from asteroid_nb.data.splits import Split
 from asteroid_nb.errors import TrainingDiverged
 from asteroid_nb.evaluation import evaluate
 from asteroid_nb.files import replacing
 from asteroid_nb.finding import plain
 from asteroid_nb.fit_settings import FitSettings
 from asteroid_nb.forecast.baselines import rivals
+from asteroid_nb.forecast.newton import LearnedNewton
+from asteroid_nb.forecast.potential import LONGEST_FS, MOST_ATOMS, N_STEPS
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings
 from asteroid_nb.forecast.training import train
@@ -30,6 +33,9 @@ from asteroid_nb.parallel import side_by_side
 TEST_WINDOWS = 2000
 
 RECORD = "record.json"
+
+#: Of the rival that integrates a learned potential.
+NEWTON_STEPS = N_STEPS
 
 #: What trains every arm unless told otherwise.
 FIT = FitSettings(n_epochs=20)
@@ -111,8 +117,17 @@ def fit_rivals(folder: Path, source: Source, protocol: str) -> dict[str, Any]:
     path = _folder(folder, source, protocol, "rivals", "") / RECORD
     if not path.is_file():
         parts = PROTOCOLS[protocol].parts(source.trajectories())
-        _keep(path, errors_of(evaluate(rivals(parts.train, parts.validation), parts.test, most=TEST_WINDOWS)))
+        fitted: list[Any] = [*rivals(parts.train, parts.validation), *_newton(parts)]
+        _keep(path, errors_of(evaluate(fitted, parts.test, most=TEST_WINDOWS)))
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _newton(parts: Split) -> list[LearnedNewton]:
+    """Return the rival that integrates a learned potential, where frames are close enough and atoms few enough."""
+    first = parts.train.trajectories[0]
+    if first.dt_fs > LONGEST_FS or first.n_atoms > MOST_ATOMS:
+        return []
+    return [LearnedNewton.fit(parts.train, parts.validation, observers=(), n_steps=NEWTON_STEPS)]
 
 
 def errors_of(table: ErrorTable) -> dict[str, dict[str, Any]]:
