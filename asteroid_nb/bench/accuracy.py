@@ -27,8 +27,7 @@ def figure_c4(setting: Setting) -> Finding:
     """Return errors on the test of every model, mean and spread over seeds."""
     by_model = {model: setting.records((model,)) for model in setting.size.models}
     means, longer = _means(by_model), _longer(setting)
-    reached = [means[DEQ], *(_means({DEQ: longer}).values() if longer else ())]
-    best = min((one for one in reached if np.isfinite(one)), default=float("nan"))
+    name = f"{DEQ}, {setting.size.long_epochs} epochs, one seed"
     return Finding(
         key="C4",
         title=f"How accurate is it beside its explicit twins? {setting.source.name}",
@@ -38,10 +37,14 @@ def figure_c4(setting: Setting) -> Finding:
         ),
         rows=[
             *(_row(model, records) for model, records in by_model.items()),
-            *([_row(f"{DEQ}, {setting.size.long_epochs} epochs, one seed", longer)] if longer else []),
+            *([_row(name, longer)] if longer else []),
             *_rivals(setting),
         ],
-        rules=[*_rules(means, strict=setting.size.strict), *_target(setting, best), *reasons(by_model)],
+        rules=[
+            *_rules(means, strict=setting.size.strict),
+            *(_target(setting, name, _means({DEQ: longer})[DEQ]) if longer else _target(setting, DEQ, means[DEQ])),
+            *reasons(by_model | ({name: longer} if longer else {})),
+        ],
         drawings={"force-errors": _drawing(by_model)},
         note=_note(setting, by_model),
     )
@@ -108,14 +111,13 @@ def _rules(means: Mapping[str, float], *, strict: bool) -> list[Rule]:
     return [*rules, Rule(asked=asked, measured=_in_words(means), holds=None)]
 
 
-def _target(setting: Setting, force_meV_per_ang: float) -> list[Rule]:
-    """Return the rule of the target, where the data are those it is meant for."""
+def _target(setting: Setting, name: str, force_meV_per_ang: float) -> list[Rule]:
+    """Return the rule of the target for one model, where the data are those it is meant for."""
     if not (setting.size.strict and _has_target(setting)):
         return []
     asked = f"force MAE of ethanol at most {MOST_FORCE_MAE:g} meV/Å, aiming at {AIMED_AT:g}"
-    return [
-        Rule(asked=asked, measured=f"{force_meV_per_ang:.2f} meV/Å", holds=bool(force_meV_per_ang <= MOST_FORCE_MAE))
-    ]
+    measured = f"{force_meV_per_ang:.2f} meV/Å ({name})"
+    return [Rule(asked=asked, measured=measured, holds=bool(force_meV_per_ang <= MOST_FORCE_MAE))]
 
 
 def _has_target(setting: Setting) -> bool:

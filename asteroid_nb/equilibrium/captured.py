@@ -67,17 +67,23 @@ class CapturedLoss:
 
 @dataclasses.dataclass
 class Recorder:
-    """Records the step of a training where that gains something, once, and replays it where a batch fits."""
+    """Records the step of a training where that gains something, once for each shape of batches, and replays it.
 
-    captured: CapturedLoss | None = None
+    Args:
+        precision: of the training; others than "32-true" are the trainer's, which a recorded step would go past.
+    """
+
+    precision: str
+    captured: dict[tuple[int, ...], CapturedLoss] = dataclasses.field(default_factory=dict)
 
     def __call__(self, model: ForceField, batch: Batch, objective: ForceObjective) -> Terms | None:
         """Return the terms of the loss, or None where the step must be launched kernel by kernel."""
-        if not _can_be_recorded(model, batch):
+        if self.precision != "32-true" or not _can_be_recorded(model, batch):
             return None
-        if self.captured is None:
-            self.captured = CapturedLoss(model, batch, lambda one: matching_loss(model, one, objective))
-        return self.captured(batch) if self.captured.fits(batch) else None
+        shape = tuple(batch.positions.shape)
+        if shape not in self.captured:
+            self.captured[shape] = CapturedLoss(model, batch, lambda one: matching_loss(model, one, objective))
+        return self.captured[shape](batch)
 
 
 def _can_be_recorded(model: ForceField, batch: Batch) -> bool:

@@ -54,7 +54,7 @@ class Frames:
 
     @property
     def fingerprint(self) -> str:
-        """Return a word that differs where the frames do, and is the same on machines that round otherwise."""
+        """Return a word that differs where frames do by 1e-4 Å, eV/Å or eV, and not where machines round otherwise."""
         digest = hashlib.sha256()
         for array in (self.positions, self.atomic_numbers, self.forces, self.energies):
             digest.update(np.ascontiguousarray(np.round(array, AGREED_DIGITS) + 0).tobytes())

@@ -55,7 +55,7 @@ class ForceTask:
     start: str = ""
     watch: Watch = dataclasses.field(default_factory=Watch)
     measured: dict[str, float] = dataclasses.field(default_factory=dict)
-    recorder: Recorder = dataclasses.field(default_factory=Recorder)
+    recorder: Recorder | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class ForceTask:
         yield from self.train.batches(order, self.batch_size, device)
 
     def loss(self, model: nn.Module, batch: Batch, *, done: float) -> dict[str, Tensor]:
-        recorded = self.recorder(self.model, batch, self.objective)
+        recorded = self.recorder(self.model, batch, self.objective) if self.recorder else None
         if recorded is not None:
             return recorded
         try:
@@ -183,6 +183,7 @@ def train_force_field(
     task = ForceTask(
         *(model, train.without_atoms(energies), checked.without_atoms(energies), objective, fit_settings.batch_size),
         start="" if start is None else _fingerprint(start),
+        recorder=Recorder(fit_settings.precision),
     )
     checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
     watching = [Bar()] if observers is None else observers

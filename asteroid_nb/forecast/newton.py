@@ -1,6 +1,10 @@
 """Forecasts by Newton's equations with a learned potential: the rival that forecasts are rarely held against.
 
-Positions of the last frames give the velocity, velocity Verlet the rest.
+Positions of the last frames give the velocity, velocity Verlet the rest: of many windows at once, on tensors, for which
+no library's integrator is made.
+
+Reference:
+    Swope et al. (1982), doi:10.1063/1.442716, for the integrator.
 """
 
 from __future__ import annotations
@@ -25,6 +29,10 @@ NUDGE, STIFFNESS = 1e-4, 1e-1
 
 #: Windows whose velocities are mended together, each nudged in every coordinate.
 CHUNK_WINDOWS = 64
+
+
+#: Everything above that forecasts depend on.
+CHOICES = (FRAMES_BACK, MENDED, NUDGE, STIFFNESS)
 
 
 class LearnedNewton:

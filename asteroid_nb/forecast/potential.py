@@ -7,6 +7,7 @@ does not know where the molecule lies or how it is turned, and its forces conser
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from asteroid_nb.data.symmetry import Symmetries
 from asteroid_nb.data.windows import Molecule, Windows
-from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, TrajectoryTooShort
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.progress import Bar, Observer
 from asteroid_nb.shapes import Float, Int
@@ -47,6 +48,8 @@ class Potential(nn.Module):
         molecule: whose atoms, in this order.
         width, layers: of the network.
 
+    ``finished`` says whether its training came to its end.
+
     Raises:
         InvalidSettings: more atoms than `MOST_ATOMS`, or fewer than two.
 
@@ -54,6 +57,7 @@ class Potential(nn.Module):
         Chmiela et al. (2017), doi:10.1126/sciadv.1603015, for the descriptor.
     """
 
+    finished: bool = True
     pairs: Tensor
     mean: Tensor
     spread: Tensor
@@ -117,20 +121,24 @@ class BentFrames:
     Args:
         positions: [frames, atoms, 3] Å.
         forces: [frames, atoms, 3] eV/Å, mass times the second difference of neighbouring frames.
+        momenta: [frames, atoms, 3], all of one frame together of length 1: along them a thermostat that scales
+            velocities adds to the second difference what no potential knows, so that nothing is learnt along them.
     """
 
     positions: Float[np.ndarray, "frames atoms 3"]
     forces: Float[np.ndarray, "frames atoms 3"]
+    momenta: Float[np.ndarray, "frames atoms 3"]
 
     def __len__(self) -> int:
         return len(self.positions)
 
     @classmethod
     def of(cls, windows: Windows) -> BentFrames:
-        """Return the stored frames that windows cover, but for the first and the last of each trajectory.
+        """Return the stored frames that windows cover together with both their neighbours.
 
         Raises:
             InvalidTrajectory: frames are stored more than `LONGEST_FS` apart.
+            TrajectoryTooShort: fewer than two such frames.
         """
         dt_fs = windows.trajectories[0].dt_fs
         if dt_fs > LONGEST_FS:
@@ -138,15 +146,47 @@ class BentFrames:
                 f"Frames are stored every {dt_fs:g} fs; up to {LONGEST_FS:g} fs a second difference is an "
                 "acceleration. Store frames more often."
             )
-        parts = []
-        for number in np.unique(windows.starts[:, 0]):
-            starts = windows.starts[windows.starts[:, 0] == number, 1]
-            covered = slice(int(starts.min()), int(starts.max()) + windows.shape.span_frames)
-            parts.append(np.asarray(windows.trajectories[number].positions[covered], dtype=float))
-        weight = windows.molecule.masses[:, None] * EV_PER_AMU_ANG2_PER_FS2 / dt_fs**2
-        forces = [weight * (path[2:] - 2 * path[1:-1] + path[:-2]) for path in parts]
-        inner = [path[1:-1] - path[1:-1].mean(1, keepdims=True) for path in parts]
-        return cls(np.concatenate(inner).astype(np.float32), np.concatenate(forces).astype(np.float32))
+        masses = windows.molecule.masses[:, None]
+        parts = [_bent(np.asarray(path), inner, masses, dt_fs) for path, inner in _covered(windows)]
+        found = cls(*(np.concatenate(arrays).astype(np.float32) for arrays in zip(*parts, strict=True)))
+        if len(found) < 2:
+            raise TrajectoryTooShort(
+                f"Forces need frames with both neighbours, found {len(found)}; needed are two. Use a longer trajectory."
+            )
+        return found
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a word that differs where the structures do, and not where machines round otherwise."""
+        digest = hashlib.sha256(np.round(self.positions, 4).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def _covered(windows: Windows) -> Iterator[tuple[np.ndarray, Int[np.ndarray, " frames"]]]:
+    """Yield each trajectory's positions, and its frames that lie, with both neighbours, in some window."""
+    for number in np.unique(windows.starts[:, 0]):
+        starts, positions = windows.starts[windows.starts[:, 0] == number, 1], windows.trajectories[number].positions
+        edges = np.zeros(len(positions) + 1, dtype=np.int64)
+        np.add.at(edges, starts, 1)
+        np.add.at(edges, starts + windows.shape.span_frames, -1)
+        inside = np.cumsum(edges[:-1]) > 0
+        yield positions, 1 + np.flatnonzero(inside[:-2] & inside[1:-1] & inside[2:])
+
+
+def _bent(
+    positions: np.ndarray, inner: np.ndarray, masses: np.ndarray, dt_fs: float
+) -> tuple[Float[np.ndarray, "frames atoms 3"], ...]:
+    """Return centred structures, forces, and momenta of length 1."""
+    before, here, after = (np.asarray(positions[inner + step], dtype=float) for step in (-1, 0, 1))
+    forces = masses * EV_PER_AMU_ANG2_PER_FS2 / dt_fs**2 * (after - 2 * here + before)
+    momenta = masses * (after - before)
+    momenta /= np.linalg.norm(momenta, axis=(1, 2), keepdims=True).clip(1e-30)
+    return here - here.mean(1, keepdims=True), forces, momenta
+
+
+def across(forces: Tensor, momenta: Tensor) -> Tensor:
+    """Return [frames, atoms, 3] without their part along momenta of length 1."""
+    return forces - (forces * momenta).sum((1, 2), keepdim=True) * momenta
 
 
 @dataclass
@@ -163,31 +203,38 @@ class PotentialTask:
     def n_steps(self) -> int:
         return max(1, len(self.train) // self.batch_size)
 
-    def batches(self, *, seed: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield structures and forces, equal atoms exchanged at random."""
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed training must share with the interrupted one."""
+        widths = [tuple(one.shape) for one in self.model.parameters()]
+        frames = {"frames": self.train.fingerprint, "validation_frames": self.validation.fingerprint}
+        return {"shapes": repr(widths), "masses": self.model.masses.flatten().tolist(), **frames}
+
+    def batches(self, *, seed: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield structures, forces and momenta, equal atoms exchanged at random."""
         draw = np.random.default_rng(seed)
         order = draw.permutation(len(self.train))
         for step in range(self.n_steps):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             swapped = self.exchanges[draw.integers(len(self.exchanges), size=len(rows))][..., None]
-            both = (
-                np.take_along_axis(array[rows], swapped, axis=1) for array in (self.train.positions, self.train.forces)
-            )
-            positions, forces = (torch.from_numpy(array).to(device) for array in both)
-            yield positions, forces
+            arrays = (self.train.positions, self.train.forces, self.train.momenta)
+            taken = (np.take_along_axis(array[rows], swapped, axis=1) for array in arrays)
+            positions, forces, momenta = (torch.from_numpy(array).to(device) for array in taken)
+            yield positions, forces, momenta
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor], *, done: float) -> dict[str, Tensor]:
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor, Tensor], *, done: float) -> dict[str, Tensor]:
         """Return the mean length of the forces' error, in units of the forces."""
         asked: Any = model
-        off = (asked(batch[0]) - batch[1]) / self.model.force_scale
+        off = across(asked(batch[0]) - batch[1], batch[2]) / self.model.force_scale
         return {"loss": (off.square().sum(-1) + 1e-6).sqrt().mean()}
 
     def validate(self, model: nn.Module, *, device: torch.device) -> float:
-        """Return the mean absolute error of force components in meV/Å; second differences hold rounding, too."""
+        """Return the mean absolute error of force components in meV/Å, that along the momenta left out."""
         rows = np.linspace(0, len(self.validation) - 1, min(MOST_VALIDATED, len(self.validation))).round().astype(int)
         asked: Any = model
-        off = asked(torch.from_numpy(self.validation.positions[rows]).to(device)).detach().cpu().numpy()
-        return MEV_PER_EV * float(np.abs(off - self.validation.forces[rows]).mean())
+        known = (self.validation.positions, self.validation.forces, self.validation.momenta)
+        positions, forces, momenta = (torch.from_numpy(array[rows]).to(device) for array in known)
+        return MEV_PER_EV * float(across(asked(positions).detach() - forces, momenta).abs().mean())
 
 
 def learn_potential(
@@ -207,7 +254,7 @@ def learn_potential(
         train, validation: of one molecule, stored closely enough.
         n_steps: of training, about; whole passes are made.
         checkpoint, resume, observers: as in `fit`.
-        fitting: changes of `POTENTIAL_FIT` by name.
+        fitting: changes of `POTENTIAL_FIT` by name, but for the epochs, which follow from ``n_steps``.
 
     Raises:
         InvalidTrajectory: frames stored too far apart.
@@ -223,7 +270,7 @@ def learn_potential(
     task = PotentialTask(model, frames, checked, _exchanges(train.molecule), batch_size)
     settings = dataclasses.replace(settings, batch_size=batch_size, n_epochs=max(1, round(n_steps / task.n_steps)))
     watching = [Bar()] if observers is None else observers
-    fit(task, settings, checkpoint=checkpoint, resume=resume, observers=watching)
+    model.finished = fit(task, settings, checkpoint=checkpoint, resume=resume, observers=watching).finished
     return model
 
 

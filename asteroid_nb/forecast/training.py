@@ -16,7 +16,7 @@ from asteroid_nb.data.splits import Split, split
 from asteroid_nb.data.symmetry import Symmetries, reversed_in_time
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Window, Windows
-from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.errors import InvalidSettings, ModelMismatch
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
@@ -185,18 +185,20 @@ def train(
     Args:
         trajectories: of one molecule at one spacing.
         settings: of the model, or the name of a preset.
-        parts: the trajectories' windows, where they are divided already.
+        parts: the windows, where they are divided already; trajectories and stride are then not looked at.
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
         observers: who watches and may stop it; a progress bar when not given.
         fitting: changes to ``fit_settings`` by name, such as ``n_epochs``, ``device`` or ``seed``.
 
     Raises:
-        TrajectoryTooShort, ModelMismatch, InvalidSettings, TrainingDiverged.
+        ModelMismatch: also where ``parts`` have another history or horizon than the settings.
+        TrajectoryTooShort, InvalidSettings, TrainingDiverged.
     """
     settings = preset(settings) if isinstance(settings, str) else settings
     fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
     parts = parts or split(trajectories, settings.window_shape(stride_frames))
+    _must_be_cut_for(settings, parts)
     torch.manual_seed(fit_settings.seed)
     model = STITransformer(settings, parts.train.molecule)
     task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size)
@@ -208,3 +210,13 @@ def train(
     if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
         run.save(folder)
     return run
+
+
+def _must_be_cut_for(settings: STISettings, parts: Split) -> None:
+    """Raise `ModelMismatch` for windows of another shape than the model's."""
+    for windows in (parts.train, parts.validation, parts.test):
+        if windows.shape != settings.window_shape(windows.shape.stride_frames):
+            raise ModelMismatch(
+                f"Windows of {windows.shape} do not fit a model of history {settings.history} and horizon "
+                f"{settings.horizon}. Cut them with settings.window_shape(stride)."
+            )

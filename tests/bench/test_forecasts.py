@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +94,29 @@ class TestArms:
         ]  # fmt: skip
         assert len({one.folder(tmp_path) for one in (self.arm, *others)}) == 6
 
+    def test_a_file_of_the_same_name_has_another_folder(self, tmp_path):
+        files = []
+        for number in range(2):
+            (tmp_path / str(number)).mkdir()
+            files.append(tmp_path / str(number) / "frames.npz")
+            files[-1].write_bytes(bytes([number] * 100))
+        sources = [Source("one name", str(file)) for file in files]
+        assert len({dataclasses.replace(self.arm, source=one).folder(tmp_path) for one in sources}) == 2
+        assert len({arms._folder(tmp_path, one, "F1", "rivals", "") for one in sources}) == 2
+
+    def test_a_rival_whose_training_was_stopped_is_not_kept(self, tmp_path, monkeypatch):
+        stopped = lambda *_, **__: SimpleNamespace(potential=SimpleNamespace(finished=False))  # noqa: E731
+        monkeypatch.setattr(arms.LearnedNewton, "fit", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            arms.fit_rivals(tmp_path, Source(), "F1")
+        assert not list(tmp_path.rglob("record.json"))
+
+    def test_rivals_fitted_otherwise_are_others(self, tmp_path, monkeypatch):
+        arms.fit_rivals(tmp_path, Source(), "F1")
+        monkeypatch.setattr(arms, "NEWTON_STEPS", 6)
+        arms.fit_rivals(tmp_path, Source(), "F1")
+        assert len(list(tmp_path.rglob("record.json"))) == 2
+
     def test_rivals_are_fitted_once(self, tmp_path, monkeypatch):
         first = arms.fit_rivals(tmp_path, Source(), "F1")
         assert {"copy", "ridge, equivariant", "ridge, superposed", "learned Newton"} <= first.keys()
@@ -134,11 +158,20 @@ class TestAccuracy:
         assert len(rules) == (1 if most is None else 3)
         assert most is None or f"ADE at most {most} Å" in rules[1].asked
 
-    def test_a_failed_seed_is_told_and_others_count(self):
+    @pytest.mark.parametrize("n_known", [0, 2])
+    def test_a_failed_seed_is_told_and_no_rule_holds(self, n_known):
         records = [{"seed": 0, "failed": "The loss became nan."}]
-        finding = accuracy.accuracy(BRIEF, SURROGATE, records, {"copy": errors([0.1, 0.2, 0.3])})
-        assert [rule.holds for rule in finding.rules] == [None] and "nan" in finding.rules[0].measured
-        assert len(finding.rows) == 1
+        known = {"test": errors([0.01, 0.01, 0.01]), "seconds": 60, "n_parameters": 5, "n_windows": 9}
+        records += [{"seed": seed + 1, **known} for seed in range(n_known)]
+        finding = accuracy.accuracy(PROTOCOLS["F1"], SURROGATE, records, {"copy": errors([0.1, 0.2, 0.3])})
+        assert [rule.holds for rule in finding.rules] == [False, False, False, None]
+        assert "nan" in finding.rules[-1].measured and len(finding.rows) == 1 + bool(n_known)
+
+    def test_a_rival_that_left_all_numbers_loses_and_is_shown_as_nothing(self):
+        rivals = {"copy": errors([0.1, 0.2, 0.3]), "learned Newton": errors([0.01, None, None], ade=None, fde=None)}
+        records = [{"seed": 0, "test": errors([0.005, 0.01, 0.02]), "seconds": 6, "n_parameters": 5, "n_windows": 9}]
+        finding = accuracy.accuracy(PROTOCOLS["F1"], SURROGATE, records, rivals)
+        assert finding.rules[0].holds and "–" in finding.rows[1]
 
     @pytest.mark.usefixtures("brief")
     def test_the_page_has_every_rival_and_the_model(self, tmp_path, monkeypatch):

@@ -2,7 +2,8 @@
 
     CUDA_VISIBLE_DEVICES= python tests/benchmarks/equilibrium_arms.py --models DEQ --seeds 0 1 2 --epochs 100
 
-The bench finds them in the folder, and trains the rest. What was interrupted goes on, also on another machine.
+The bench finds them in the folder where it is asked for as many epochs, and trains the rest. What was interrupted goes
+on, also on another machine.
 Needs torch, Lightning, NumPy and e3nn alone.
 """
 

@@ -5,7 +5,7 @@
 Needs torch, Lightning, NumPy and e3nn alone. Without a GPU it measures the CPU, which is how it is tested. Data are an
 MD17-like archive with walkers [walker, frame, atom, 3] (kcal/mol) or our own; the last walker is the test.
 ``--epochs 0`` trains nothing: steps of MD are then timed with the bundled equilibrium model and with explicit twins of
-weights at random, whose cost does not depend on them.
+weights at random, whose cost does not depend on them. Steps of training are always those of models at their start.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from asteroid_nb.equilibrium.pretrained import pretrained
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import FORCE_FIT, PRESETS, ForceFieldSettings, ForceObjective
 from asteroid_nb.equilibrium.training import train_force_field
+from asteroid_nb.finding import plain
 
 DEPTHS = {"DEQ": 0, "K = 1": 1, "K = 2": 2, "K = 4": 4, "K = 8": 8}
 
@@ -166,7 +167,7 @@ def keep(folder: Path, told: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "equilibrium_gpu.md").write_text(tables(told), encoding="utf-8")
     path = folder / "equilibrium_gpu.json"
-    path.write_text(json.dumps(told, indent=1, default=str), encoding="utf-8")
+    path.write_text(json.dumps(plain(told), indent=1, default=str), encoding="utf-8")
     print(f"{path}: {', '.join(told)}", flush=True)
 
 

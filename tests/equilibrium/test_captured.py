@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_nb.equilibrium.captured import CapturedLoss, _WithGradients
+from asteroid_nb.equilibrium.captured import CapturedLoss, Recorder, _WithGradients
 from asteroid_nb.equilibrium.force_field import ForceField
 from asteroid_nb.equilibrium.matching import Batch, matching_loss
 from asteroid_nb.equilibrium.settings import ForceFieldSettings, ForceObjective
 
 
-def batch_of(seed, n_molecules=4):
+def batch_of(seed, n_molecules=4, device="cuda"):
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.tensor([6, 8, 1, 1]).expand(n_molecules, -1)
     places = torch.eye(4, 3) * 1.5 + 0.1 * torch.randn(n_molecules, 4, 3, generator=generator)
     forces, energies = (torch.randn(shape, generator=generator) for shape in ((n_molecules, 4, 3), (n_molecules,)))
-    return Batch(*(one.to("cuda") for one in (places, numbers, forces, energies)))
+    return Batch(*(one.to(device) for one in (places, numbers, forces, energies)))
 
 
 def test_known_gradients_reach_the_weights():
@@ -28,6 +28,23 @@ def test_known_gradients_reach_the_weights():
     assert float(value.detach()) == 2.0
     np.testing.assert_array_equal(weights.grad, [2.0, 4.0, 6.0])
     assert unused.grad is None
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_on_a_cpu_nothing_is_recorded(depth):
+    model, batch = ForceField(ForceFieldSettings(depth=depth, width=8)), batch_of(0, device="cpu")
+    recorder = Recorder("32-true")
+    assert recorder(model, batch, ForceObjective()) is None and not recorder.captured
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "depth", "n"), [("32-true", 2, 1), ("bf16-mixed", 2, 0), ("32-true", 0, 0)])
+def test_only_what_is_the_same_each_time_is_recorded_once_for_each_shape(precision, depth, n):
+    model, recorder = ForceField(ForceFieldSettings(depth=depth, width=8)).to("cuda"), Recorder(precision)
+    for n_molecules in (4, 3, 4):
+        terms = recorder(model, batch_of(0, n_molecules=n_molecules), ForceObjective())
+        assert (terms is not None) == bool(n)
+    assert len(recorder.captured) == 2 * n
 
 
 @pytest.mark.gpu

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from asteroid_nb.equilibrium.fixed_point import METHODS, FixedPoint, Solver, solve
+from asteroid_nb.equilibrium.fixed_point import METHODS, FixedPoint, Secants, Solver, solve
 from asteroid_nb.errors import InvalidSettings, NotConverged
 
 every = pytest.mark.parametrize("method", METHODS)
@@ -216,3 +216,12 @@ class TestFailure:
 def test_settings_outside_their_range_are_refused(changes, said):
     with pytest.raises(InvalidSettings, match=said):
         dataclasses.replace(Solver(), **changes)
+
+
+def test_overlaps_of_kept_secants_are_those_of_their_residuals():
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda: torch.randn(4, 30, generator=generator, dtype=torch.float64)  # noqa: E731
+    kept = Secants.none(draw(), 5)
+    for _ in range(13):
+        kept.add(draw(), draw(), torch.rand(4, generator=generator) < 0.7)
+        torch.testing.assert_close(kept.overlap, kept.residuals @ kept.residuals.mT, rtol=1e-12, atol=1e-12)

@@ -11,7 +11,7 @@ from vibrating import vibrating_ethanol
 
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Molecule, Window, Windows, WindowShape
-from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
+from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, TrajectoryTooShort
 from asteroid_nb.evaluation import evaluate
 from asteroid_nb.forecast.newton import LearnedNewton
 from asteroid_nb.forecast.potential import BentFrames, Potential, PotentialTask, learn_potential
@@ -71,6 +71,33 @@ class TestWhatIsLearnt:
         assert len(BentFrames.of(covered)) == 4 + shape.span_frames - 2
         assert len(BentFrames.of(windows(one, spring(100, seed=1)))) == 2 * 98
 
+    def test_gaps_between_windows_stay_gaps(self):
+        one, shape = spring(100), WindowShape(history=4, horizon=8)
+        apart = Windows([one], shape, starts=np.array([[0, 0], [0, 80]]))
+        frames = BentFrames.of(apart)
+        inner = np.asarray(one.positions)[[*range(1, 11), *range(81, 91)]]
+        np.testing.assert_allclose(frames.positions, inner - inner.mean(1, keepdims=True), atol=1e-6)
+
+    def test_what_a_thermostat_adds_along_the_momenta_changes_nothing(self):
+        model = Potential(Molecule.of([vibrating_ethanol(4)]), width=8)
+        frames = BentFrames.of(windows(vibrating_ethanol(60)))
+        heated = dataclasses.replace(frames, forces=frames.forces + 0.5 * frames.momenta)
+        batches = [PotentialTask(model, one, one, np.arange(9)[None], 16) for one in (frames, heated)]
+        found = [
+            float(task.loss(model, next(task.batches(seed=0, device="cpu")), done=0.0)["loss"].detach())
+            for task in batches
+        ]
+        assert found[0] == pytest.approx(found[1], rel=1e-5)
+        lengths = np.sqrt((frames.momenta**2).sum((1, 2)))
+        np.testing.assert_allclose(lengths, 1.0, rtol=1e-5)
+
+    def test_other_frames_do_not_resume(self, tmp_path):
+        one, other = (windows(vibrating_ethanol(60, seed=seed)) for seed in range(2))
+        path = tmp_path / "checkpoint.pt"
+        learn_potential(one, one, n_steps=4, width=8, checkpoint=path, observers=())
+        with pytest.raises(ModelMismatch, match="other settings"):
+            learn_potential(other, other, n_steps=4, width=8, checkpoint=path, resume=True, observers=())
+
     def test_the_force_is_found(self, learnt):
         places = torch.tensor([[[0.0, 0, 0], [length, 0, 0]] for length in (1.1, 1.2, 1.3)])
         found = learnt.potential.forces(places)[:, 0, 0]
@@ -93,7 +120,7 @@ class TestWhatIsLearnt:
         model, frames = Potential(train.molecule, width=8), BentFrames.of(train)
         exchanges = np.array([np.arange(9), [0, 1, 2, 3, 4, 5, 6, 8, 7]])
         task = PotentialTask(model, frames, frames, exchanges, 16)
-        for positions, forces in task.batches(seed=0, device=torch.device("cpu")):
+        for positions, forces, _ in task.batches(seed=0, device=torch.device("cpu")):
             for place, force in zip(positions.numpy(), forces.numpy(), strict=True):
                 row = int(np.argmin(np.abs(frames.positions[:, 0] - place[0]).sum(-1)))
                 swaps = [order for order in exchanges if np.array_equal(frames.positions[row][order], place)]
@@ -106,6 +133,19 @@ class TestWhatIsLearnt:
 
 
 class TestForecasts:
+    @pytest.mark.parametrize(
+        ("dt_fs", "step_fs", "expected"),
+        [(5, 0.5, 10), (1, 1, 1), (1, 0.5, 2), (0.9, 0.3, 3), (1.2, 1, 2), (5, 1.5, 4), (0.5, 1, 1)],
+    )
+    def test_steps_are_no_longer_than_those_learnt_from(self, learnt, monkeypatch, dt_fs, step_fs, expected):
+        calls = []
+        still = lambda at: calls.append(1) or torch.zeros_like(at)  # noqa: E731
+        monkeypatch.setattr(learnt.potential, "accelerations", still)
+        one = LearnedNewton(learnt.potential, horizon=1, step_fs=step_fs)
+        moved = one.integrate(torch.zeros(1, 2, 3), torch.ones(1, 2, 3), dt_fs, 3)
+        assert len(calls) == 1 + 3 * expected
+        torch.testing.assert_close(moved[0, :, 0, 0], dt_fs * torch.tensor([1.0, 2, 3]))
+
     @pytest.mark.parametrize(("stride", "worst"), [(2, 0.004), (8, 0.02)])
     def test_a_spring_is_forecast_also_where_frames_are_far_apart(self, learnt, stride, worst):
         test = windows(spring(600, seed=9), stride=stride)
@@ -143,6 +183,10 @@ class TestWhatDoesNotFit:
     def test_frames_too_far_apart(self):
         with pytest.raises(InvalidTrajectory, match="stored every 2 fs; up to 1.5 fs"):
             BentFrames.of(windows(vibrating_ethanol(60, dt_fs=2.0), stride=1))
+
+    def test_too_few_frames(self):
+        with pytest.raises(TrajectoryTooShort, match="found 0; needed are two"):
+            BentFrames.of(windows(vibrating_ethanol(2), history=1, horizon=1, stride=1))
 
     def test_too_many_atoms(self):
         molecule = Molecule.of([vibrating_ethanol(4)])

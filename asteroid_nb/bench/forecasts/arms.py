@@ -20,9 +20,10 @@ from asteroid_nb.evaluation import evaluate
 from asteroid_nb.files import replacing
 from asteroid_nb.finding import plain
 from asteroid_nb.fit_settings import FitSettings
-from asteroid_nb.forecast.baselines import rivals
+from asteroid_nb.forecast import newton
+from asteroid_nb.forecast.baselines import RIDGE_FRAMES, rivals
 from asteroid_nb.forecast.newton import LearnedNewton
-from asteroid_nb.forecast.potential import LONGEST_FS, MOST_ATOMS, N_STEPS
+from asteroid_nb.forecast.potential import LONGEST_FS, MOST_ATOMS, N_STEPS, POTENTIAL_FIT
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings
 from asteroid_nb.forecast.training import train
@@ -51,7 +52,7 @@ class Arm:
         seed: of weights, order and augmentation.
         n_epochs: over all windows to learn from.
         model, objective, fitting: changes of the protocol's settings, of `ObjectiveSettings`, and of `FIT`.
-        label: shown in tables.
+        label: tells folders of variants apart for people.
     """
 
     source: Source = Source()
@@ -113,8 +114,13 @@ def train_arm(folder: Path, arm: Arm) -> None:
 
 
 def fit_rivals(folder: Path, source: Source, protocol: str) -> dict[str, Any]:
-    """Return the errors of every rival on the test by name, fitting them where that was not done."""
-    path = _folder(folder, source, protocol, "rivals", "") / RECORD
+    """Return the errors of every rival on the test by name, fitting them where that was not done.
+
+    Raises:
+        KeyboardInterrupt: the training of one was stopped.
+    """
+    choices = (NEWTON_STEPS, POTENTIAL_FIT, LONGEST_FS, MOST_ATOMS, newton.CHOICES, RIDGE_FRAMES)
+    path = _folder(folder, source, protocol, "rivals", repr(choices)) / RECORD
     if not path.is_file():
         parts = PROTOCOLS[protocol].parts(source.trajectories())
         fitted: list[Any] = [*rivals(parts.train, parts.validation), *_newton(parts)]
@@ -123,11 +129,20 @@ def fit_rivals(folder: Path, source: Source, protocol: str) -> dict[str, Any]:
 
 
 def _newton(parts: Split) -> list[LearnedNewton]:
-    """Return the rival that integrates a learned potential, where frames are close enough and atoms few enough."""
+    """Return the rival that integrates a learned potential, where frames are close enough and atoms few enough.
+
+    None where its training failed: its absence from the page says so.
+    """
     first = parts.train.trajectories[0]
     if first.dt_fs > LONGEST_FS or first.n_atoms > MOST_ATOMS:
         return []
-    return [LearnedNewton.fit(parts.train, parts.validation, observers=(), n_steps=NEWTON_STEPS)]
+    try:
+        found = LearnedNewton.fit(parts.train, parts.validation, observers=(), n_steps=NEWTON_STEPS)
+    except TrainingDiverged:
+        return []
+    if not found.potential.finished:
+        raise KeyboardInterrupt  # Ctrl-C ends a training softly; what it leaves would be a weak rival
+    return [found]
 
 
 def errors_of(table: ErrorTable) -> dict[str, dict[str, Any]]:
