@@ -43,8 +43,14 @@ class TestFrames:
     def test_differ_by_their_fingerprint(self):
         block = Frames.of([frames()[:4]])
         assert block.fingerprint == Frames.of([frames()[:4]]).fingerprint
-        moved = dataclasses.replace(block, energies=block.energies + 1e-6)
+        moved = dataclasses.replace(block, energies=block.energies + 1e-3)
         assert block.fingerprint != moved.fingerprint
+
+    def test_agree_where_machines_round_otherwise(self):
+        block = Frames.of([frames()[:4]])
+        energies = np.round(block.energies, 4)  # far from where rounding turns
+        exact, other = (dataclasses.replace(block, energies=energies + off) for off in (0.0, 1e-9))
+        assert exact.fingerprint == other.fingerprint
 
 
 def test_batches_hold_every_frame_once_and_depend_on_the_seed_alone():

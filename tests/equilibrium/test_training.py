@@ -150,7 +150,7 @@ class TestResume:
         ("change", "named"),
         [
             ({"settings": TINY.replace(width=9)}, "model: .*'width': 8.* there, .*'width': 9.* now"),
-            ({"objective": LOOSE.replace(energy_weight=1.0)}, "objective: .*there"),
+            ({"objective": LOOSE.replace(energy_weight=2.0)}, "objective: .*there"),
             ({"data": frames(n_frames=32)[10:]}, "frames: '.*' there"),
             ({"batch_size": 4}, "batch_size: 5 there, 4 now"),
         ],
