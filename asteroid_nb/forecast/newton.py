@@ -9,6 +9,7 @@ Reference:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,6 @@ NUDGE, STIFFNESS = 1e-4, 1e-1
 
 #: Windows whose velocities are mended together, each nudged in every coordinate.
 CHUNK_WINDOWS = 64
-
 
 #: Everything above that forecasts depend on.
 CHOICES = (FRAMES_BACK, MENDED, NUDGE, STIFFNESS)
@@ -71,7 +71,7 @@ class LearnedNewton:
         n: int,
     ) -> Float[Tensor, "paths frames atoms 3"]:
         """Return ``n`` frames every ``dt_fs`` by velocity Verlet in steps no longer than the potential's own."""
-        each = max(1, round(dt_fs / self.step_fs + 0.499))
+        each = max(1, math.ceil(dt_fs / self.step_fs - 1e-3))
         step = dt_fs / each
         acceleration, path = self.potential.accelerations(positions), []
         for _ in range(n):
