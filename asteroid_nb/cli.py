@@ -170,6 +170,7 @@ def _bench(commands) -> None:
     benches = _command(commands, "bench", purpose).add_subparsers(dest="bench", required=True, metavar="BENCH")
     _bench_equilibrium(benches)
     _bench_accuracy(benches)
+    _bench_rollout(benches)
 
 
 def _bench_equilibrium(benches) -> None:
@@ -204,15 +205,26 @@ def _bench_equilibrium(benches) -> None:
 
 def _bench_accuracy(benches) -> None:
     command = _command(benches, "accuracy", "Errors of the STI-Transformer's forecasts beside every rival's.")
+    _forecasts(command, protocols=["F1", "P3"], page="accuracy")
+
+
+def _bench_rollout(benches) -> None:
+    command = _command(benches, "rollout", "The STI-Transformer's forecasts chained for picoseconds, and the rivals'.")
+    _forecasts(command, protocols=["P3"], page="rollouts")
+    command.add_argument("--length", type=float, default=5000.0, metavar="FS", help="of each chain")
+    command.add_argument("--starts", type=int, default=64, help="chains of each forecaster")
+
+
+def _forecasts(command, *, protocols: list[str], page: str) -> None:
     command.add_argument(
         "--data", nargs="+", default=[], metavar="NAME=FILE",
         help="trajectories, @DT_FS after the file where it carries no time; otherwise the bundled ethanol",
     )  # fmt: skip
-    command.add_argument("--protocols", nargs="+", default=["F1", "P3"], metavar="NAME", help="how forecasts are asked")
+    command.add_argument("--protocols", nargs="+", default=protocols, metavar="NAME", help="how forecasts are asked")
     command.add_argument("--seeds", type=int, default=3, help="of each training")
-    command.add_argument("--epochs", type=int, default=20, help="of each training")
+    command.add_argument("--epochs", type=int, default=3, help="of each training")
     command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
-    command.add_argument("--page", default="accuracy", help="name of the page that is written")
+    command.add_argument("--page", default=page, help="name of the page that is written")
     command.add_argument("--out", type=Path, default=Path("runs/forecasts"), help="folder that keeps what is finished")
 
 

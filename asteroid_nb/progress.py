@@ -48,6 +48,24 @@ class Bar:
         self.bar.write(f"{self.label}: {message}")
 
 
+class Quietly:
+    """Hands on nothing but the wish to stop: for what precedes the training that observers watch."""
+
+    def __init__(self, observers: Sequence[Any]) -> None:
+        self.observers = observers
+
+    @property
+    def stopped(self) -> bool:
+        return any(observer.stopped for observer in self.observers)
+
+    def start(self, *, total_epochs: int) -> None:
+        """Say nothing, here and below."""
+
+    def update(self, record: dict[str, float]) -> None: ...
+
+    def finish(self, message: str) -> None: ...
+
+
 class Observers:
     """Several observers as one. Those that ask for nothing finer than epochs need no ``step``."""
 

@@ -1,20 +1,26 @@
-"""Chained forecasts judged as matter: are bonds whole, distances right, each element as warm as it should be?"""
+"""Chained forecasts judged as matter: bonds, distances, torsions, vibrations, and how warm each element is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
-from asteroid_nb.data.bonds import bonds_of
+from asteroid_nb.data.bonds import bonds_of, find_torsions
+from asteroid_nb.data.geometry import torsions
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Windows
-from asteroid_nb.forecast.rollout import rollout
+from asteroid_nb.forecast.rollout import chained
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.metrics.conservation import temperature_per_element_K
-from asteroid_nb.metrics.spectra import finite_difference_velocities
-from asteroid_nb.metrics.structure import BREAK_ANG, bond_lengths, distance_mae, stability_fs
+from asteroid_nb.metrics.spectra import density_of_states, finite_difference_velocities, peaks_per_cm
+from asteroid_nb.metrics.structure import BREAK_ANG, bond_lengths, distance_mae, stability_fs, torsion_js
+
+#: Below this a chain has no spectrum worth a name, in fs.
+SHORTEST_SPECTRUM_FS = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,21 +32,39 @@ class RolloutQuality:
         stable_fs: [starts] when the first bond was `BREAK_ANG` off its mean, infinite if none was.
         distance_mae: of all interatomic distances against the truth, while whole; 0 is the same, 2 nothing in common.
         temperatures_K: of each element in the forecast and in the reference, while whole.
+        torsion_js: [torsions] Jensen–Shannon distances of rotatable bonds, while whole: 0 the same, 1 disjoint.
+        peaks_per_cm: of the truth's density of states, each with the nearest of the forecast's; of chains that stayed
+            whole, none where they were too short.
     """
 
     length_fs: float
     stable_fs: np.ndarray
     distance_mae: float
     temperatures_K: dict[str, tuple[float, float]]
+    torsion_js: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    peaks_per_cm: tuple[tuple[float, float], ...] = ()
 
     def __str__(self) -> str:
-        whole = int(np.isinf(self.stable_fs).sum())
-        said = f"Chained for {self.length_fs:g} fs from {len(self.stable_fs)} starts: {whole} stay whole"
+        said = f"Chained for {self.length_fs:g} fs from {len(self.stable_fs)} starts: {self.n_whole} stay whole"
         said += f" (no bond {BREAK_ANG:g} Å off)"
         if np.isfinite(middle := np.median(self.stable_fs)):
             said += f", the median breaks after {middle:.0f} fs"
         warm = ", ".join(f"{name} {own:.0f} K ({true:.0f})" for name, (own, true) in self.temperatures_K.items())
         return f"{said}. While whole: distances differ by {self.distance_mae:.2f} of 2; temperatures (truth) {warm}."
+
+    @property
+    def n_whole(self) -> int:
+        return int(np.isinf(self.stable_fs).sum())
+
+    @property
+    def furthest_peak_per_cm(self) -> float:
+        """Return by how much the worst peak is off, NaN without a spectrum."""
+        return max((abs(own - true) for true, own in self.peaks_per_cm), default=float("nan"))
+
+    @property
+    def temperature_off(self) -> float:
+        """Return by which share the temperature of the worst element is off, NaN where nothing is whole."""
+        return max((abs(own / true - 1) for own, true in self.temperatures_K.values()), default=float("nan"))
 
 
 def rollout_quality(run: Run, windows: Windows, *, n_starts: int = 16, n_blocks: int = 4) -> RolloutQuality:
@@ -52,25 +76,42 @@ def rollout_quality(run: Run, windows: Windows, *, n_starts: int = 16, n_blocks:
     Raises:
         ModelMismatch: the windows do not fit the model.
     """
+    return judge(chains(run, windows, n_starts=n_starts, n_blocks=n_blocks), windows)
+
+
+def chains(forecaster: Any, windows: Windows, *, n_starts: int, n_blocks: int) -> list[np.ndarray]:
+    """Return the paths [frames, atoms, 3] in Å that a forecaster chains from starts spread over windows.
+
+    The first frame of each is the present, the last that was seen.
+    """
     chosen = windows.subset(most=n_starts)[:]
     seen = chosen.place(chosen.history)
-    ahead = rollout(run, seen, n_blocks=n_blocks)
-    paths = list(torch.cat([seen[:, -1:], ahead.to(seen.dtype)], dim=1).numpy())
-    truth, trajectory = _covered(windows), windows.trajectories[0]
+    ahead = chained(forecaster, seen, dt_fs=windows.dt_fs, n_blocks=n_blocks)
+    return list(torch.cat([seen[:, -1:], ahead.to(seen.dtype)], dim=1).numpy())
+
+
+def judge(paths: Sequence[np.ndarray], windows: Windows) -> RolloutQuality:
+    """Hold paths, a frame of the windows apart, against the frames that windows cover."""
+    truth, trajectory, dt_fs = covered(windows), windows.trajectories[0], windows.dt_fs
     bonds = bonds_of(trajectory)
     lengths = np.concatenate([bond_lengths(path, bonds) for path in truth]).mean(axis=0)
-    stable_fs = np.array([stability_fs(path, bonds, lengths, run.dt_fs) for path in paths])
-    whole = [path[: int(min(len(path), fs / run.dt_fs))] for path, fs in zip(paths, stable_fs, strict=True)]
+    stable_fs = np.array([stability_fs(path, bonds, lengths, dt_fs) for path in paths])
+    whole = [path[: int(min(len(path), fs / dt_fs))] for path, fs in zip(paths, stable_fs, strict=True)]
+    unbroken = [path for path, fs in zip(whole, stable_fs, strict=True) if np.isinf(fs)]
     whole = [path for path in whole if len(path) > 2]
+    turning = find_torsions(bonds, trajectory.atomic_numbers)
+    angles = [torsions(np.concatenate(each), turning) for each in (whole, truth)] if whole and len(turning) else []
     return RolloutQuality(
-        length_fs=n_blocks * run.settings.horizon * run.dt_fs,
+        length_fs=(len(paths[0]) - 1) * dt_fs,
         stable_fs=stable_fs,
         distance_mae=distance_mae(np.concatenate(whole), np.concatenate(truth)) if whole else 2.0,
-        temperatures_K=_temperatures(whole, truth, trajectory, run.dt_fs),
+        temperatures_K=_temperatures(whole, truth, trajectory, dt_fs),
+        torsion_js=torsion_js(*angles) if angles else np.zeros(0),
+        peaks_per_cm=_peaks(unbroken, truth, trajectory.masses, dt_fs),
     )
 
 
-def _covered(windows: Windows) -> list[np.ndarray]:
+def covered(windows: Windows) -> list[np.ndarray]:
     """Return the frames of each trajectory that the windows cover, at the windows' stride."""
     frames = []
     for number in np.unique(windows.starts[:, 0]):
@@ -96,3 +137,22 @@ def _temperatures(
         return {}
     own, true = each(whole), each(truth)
     return {name: (own[name], true[name]) for name in own}
+
+
+def _peaks(
+    unbroken: list[np.ndarray], truth: list[np.ndarray], masses: np.ndarray, dt_fs: float
+) -> tuple[tuple[float, float], ...]:
+    """Return the truth's peaks, each with the nearest of the forecast's, in 1/cm; spectra are means over paths."""
+    both = (unbroken, truth)
+    if not unbroken or min(len(path) * dt_fs for paths in both for path in paths) < SHORTEST_SPECTRUM_FS:
+        return ()
+    segment_fs = min(2000.0, *(0.5 * len(path) * dt_fs for paths in both for path in paths))
+    found = []
+    for paths in both:
+        moving = (finite_difference_velocities(path, dt_fs) for path in paths)
+        spectra = [density_of_states(one, masses, dt_fs, segment_fs=segment_fs) for one in moving]
+        found.append(peaks_per_cm(spectra[0][0], np.mean([density for _, density in spectra], axis=0)))
+    own, true = found
+    if not len(own):
+        return ()
+    return tuple((float(peak), float(own[np.abs(own - peak).argmin()])) for peak in true)

@@ -10,14 +10,14 @@ from trained import shaken_ethanol, tiny_run
 import asteroid_nb as anb
 from asteroid_nb import rolling
 from asteroid_nb.data.splits import split
-from asteroid_nb.data.windows import Windows
-from asteroid_nb.rolling import rollout_quality
+from asteroid_nb.data.windows import Windows, WindowShape
+from asteroid_nb.rolling import judge, rollout_quality
 
 
 def given(monkeypatch, change):
     """Let the rollout be the truth, changed: each row of what was seen is found again in the trajectory."""
 
-    def rollout(run, seen, *, n_blocks):
+    def chained(run, seen, *, dt_fs, n_blocks):
         walker, length = shown["walker"], n_blocks * run.settings.horizon
         last = seen[:, -1].numpy()
         at = [int(np.abs(walker.positions - frame).sum((1, 2)).argmin()) for frame in last]
@@ -25,7 +25,7 @@ def given(monkeypatch, change):
         return torch.from_numpy(change(true.astype(float)))
 
     shown = {}
-    monkeypatch.setattr(rolling, "rollout", rollout)
+    monkeypatch.setattr(rolling, "chained", chained)
     return shown
 
 
@@ -80,3 +80,38 @@ def test_no_median_is_told_where_most_stay_whole():
         )
     )
     assert "2 stay whole" in said and "inf" not in said
+
+
+class TestJudging:
+    """Paths that are the truth, its vibrations faster, warmer, or turned about a bond."""
+
+    walker = anb.sample("ethanol")[0]
+    windows = Windows([walker], WindowShape(history=8, horizon=8))
+
+    def path(self, first=0, n_frames=1600) -> np.ndarray:
+        return np.asarray(self.walker.positions[first : first + n_frames], dtype=float)
+
+    def test_the_truth_moves_like_itself(self):
+        quality = judge([np.asarray(self.walker.positions, dtype=float)], self.windows)
+        assert quality.n_whole == 1 and len(quality.peaks_per_cm) > 3
+        assert quality.furthest_peak_per_cm == pytest.approx(0, abs=1e-6)
+        assert quality.temperature_off == pytest.approx(0, abs=1e-6)
+        assert quality.torsion_js.max() == pytest.approx(0, abs=1e-6)
+
+    def test_faster_vibrations_are_seen_in_peaks_and_temperatures(self):
+        skipping = np.asarray(self.walker.positions[::2], dtype=float)
+        quality = judge([np.concatenate([skipping, skipping[::-1]])], self.windows)
+        assert quality.furthest_peak_per_cm > 20
+        assert quality.temperature_off > 1.0
+
+    def test_a_turned_torsion_is_seen(self):
+        turned = self.path()
+        turned[:, :, 0] *= -1
+        assert judge([turned], self.windows).torsion_js.max() > 0.1
+
+    def test_short_or_broken_chains_have_no_spectrum(self):
+        assert judge([self.path(n_frames=100)], self.windows).peaks_per_cm == ()
+        broken = self.path()
+        broken[50:, 0] += 9.0
+        quality = judge([broken], self.windows)
+        assert quality.peaks_per_cm == () and np.isnan(quality.furthest_peak_per_cm) and quality.n_whole == 0

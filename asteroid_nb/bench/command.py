@@ -11,7 +11,7 @@ from typing import Any
 
 from asteroid_nb.bench import equilibrium
 from asteroid_nb.bench.arms import DEQ, MODELS
-from asteroid_nb.bench.forecasts import accuracy
+from asteroid_nb.bench.forecasts import accuracy, rollouts
 from asteroid_nb.bench.setting import FULL, SMALL
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.equilibrium.settings import preset
@@ -24,28 +24,47 @@ def bench(options: argparse.Namespace) -> None:
     Raises:
         InvalidSettings: a count below 1, or a figure, model, protocol or source that does not exist.
     """
-    {"equilibrium": _equilibrium, "accuracy": _accuracy}[options.bench](options)
+    {"equilibrium": _equilibrium, "accuracy": _accuracy, "rollout": _rollout}[options.bench](options)
 
 
 def _accuracy(options: argparse.Namespace) -> None:
+    accuracy.run(**_forecasts(options), command=_said("accuracy", _told(options)))
+
+
+def _rollout(options: argparse.Namespace) -> None:
+    _must_count(starts=options.starts)
+    if not options.length > 0:
+        raise InvalidSettings(f"--length was {options.length:g} fs; it must be more than nothing.")
+    rollouts.run(
+        **_forecasts(options),
+        length_fs=options.length,
+        n_starts=options.starts,
+        command=_said("rollout", {**_told(options), "--length": options.length, "--starts": options.starts}),
+    )
+
+
+def _forecasts(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what every bench of forecasts is given."""
     _must_count(seeds=options.seeds, epochs=options.epochs)
-    told = {
+    return {
+        "folder": options.out,
+        "sources": [Source.named(one) for one in options.data] or [Source()],
+        "protocols": options.protocols,
+        "seeds": options.seeds,
+        "n_epochs": options.epochs,
+        "processes": options.processes,
+        "page": options.page,
+    }
+
+
+def _told(options: argparse.Namespace) -> dict[str, Any]:
+    return {
         "--data": " ".join(shlex.quote(_without_folders(one)) for one in options.data),
         "--protocols": " ".join(options.protocols),
         "--seeds": options.seeds,
         "--epochs": options.epochs,
         "--page": shlex.quote(options.page),
     }
-    accuracy.run(
-        folder=options.out,
-        sources=[Source.named(one) for one in options.data] or [Source()],
-        protocols=options.protocols,
-        seeds=options.seeds,
-        n_epochs=options.epochs,
-        processes=options.processes,
-        page=options.page,
-        command=_said("accuracy", told),
-    )
 
 
 def _must_count(**counts: int | None) -> None:

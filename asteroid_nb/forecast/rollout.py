@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -63,15 +63,22 @@ def _must_hold(trajectory: Trajectory, start: int, span_frames: int, what: str) 
         )
 
 
-@torch.no_grad()
 def rollout(
     run: Run, history: Float[Tensor, "windows history atoms 3"], *, n_blocks: int
 ) -> Float[Tensor, "windows frames atoms 3"]:
     """Return ``n_blocks`` horizons in Å after bare histories, each predicted from the end of what came before."""
+    return chained(run, history, dt_fs=run.dt_fs, n_blocks=n_blocks)
+
+
+@torch.no_grad()
+def chained(
+    forecaster: Any, history: Float[Tensor, "windows history atoms 3"], *, dt_fs: float, n_blocks: int
+) -> Float[Tensor, "windows frames atoms 3"]:
+    """Return what `rollout` does, of anything with ``forecast(window)``."""
     length, path = history.shape[1], history.double()  # far from the origin single precision would round every block
     for _ in range(n_blocks):
-        window = Window.of(path[:, -length:], dt_fs=run.dt_fs)
-        path = torch.cat([path, window.place(run.forecast(window))], dim=1)
+        window = Window.of(path[:, -length:], dt_fs=dt_fs)
+        path = torch.cat([path, window.place(forecaster.forecast(window))], dim=1)
     return path[:, length:].to(history.dtype)
 
 

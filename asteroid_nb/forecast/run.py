@@ -19,6 +19,7 @@ from asteroid_nb.data.windows import Molecule, Window, Windows, WindowShape
 from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch
 from asteroid_nb.forecast.environment import MOST_NEIGHBOURS
 from asteroid_nb.forecast.fitted import Stretch, stretches
+from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.forecast.transformer import STITransformer
 
@@ -70,7 +71,7 @@ class Run:
     def __repr__(self) -> str:
         epochs = f"{len(self.history)} epochs" if self.history else "untrained"
         best = min((record["validation_loss"] for record in self.history), default=float("nan"))
-        said = f", validation {best:.2f} × the linear forecast's error" if self.history else ""
+        said = f", validation {best:.2f} × the error of {self.start_name}" if self.history else ""
         return f"<Run of the {self.name}: {epochs}{said}>"
 
     @property
@@ -80,6 +81,11 @@ class Run:
     @property
     def settings(self) -> STISettings:
         return self.model.settings
+
+    @property
+    def start_name(self) -> str:
+        """Return what errors of the training are relative to."""
+        return "learned Newton" if self.settings.skip == "newton" else "the linear forecast"
 
     @property
     def device(self) -> torch.device:
@@ -159,6 +165,11 @@ class Run:
             )
         load_weights(folder, model)
         _must_point_at_atoms(model, folder)
+        if isinstance(model.skip, NewtonSkip) and not model.skip.steps_fit(run.dt_fs):
+            raise CorruptModel(
+                f"{folder} holds weights whose steps do not fit frames every {run.dt_fs:g} fs. "
+                "Copy the folder or train again."
+            )
         return run
 
 

@@ -29,7 +29,8 @@ class STISettings:
         state: "positions" leaves the velocities out.
         frame: "local" atom frames (exact rotation), the "window" superposed as a whole on the training reference by its
             first frame, or "none" (rotations are learnt from augmentation).
-        skip: the linear forecast that training starts from.
+        skip: what training starts from and corrects: a linear forecast, or "newton", the path of a potential learnt
+            from the training frames (`asteroid_nb.forecast.potential`; stored at most 1.5 fs apart, at most 64 atoms).
         spatial: which attention over atoms.
         fusion: of local and global.
         local: "neighbours" in space, or "variable": each atom over its own time.
@@ -37,7 +38,7 @@ class STISettings:
         cutoff_ang: and those within this distance.
         registers: learned tokens that global attention may use.
         attention: "softmax" or "continuous" (see `Attention`).
-        sti: the delay-matrix head; without it the decoder corrects the linear forecast alone.
+        sti: the delay-matrix head; without it the decoder corrects the start alone.
         conjugate: what Ψ must reconstruct the structure from, if anything.
         decode: "autoregressive" slot by slot, "parallel": all slots at once see what the STI forecast expects and
             correct the linear one, or "none": the STI forecast itself is the result.
@@ -55,7 +56,7 @@ class STISettings:
     slot_frames: int = 16
     state: Literal["positions+velocities", "positions"] = "positions+velocities"
     frame: Literal["local", "window", "none"] = "local"
-    skip: Literal["ridge", "constant_velocity", "none"] = "ridge"
+    skip: Literal["ridge", "newton", "constant_velocity", "none"] = "ridge"
     spatial: Literal["local+global", "local", "global"] = "local+global"
     fusion: Literal["sequential", "gated"] = "sequential"
     local: Literal["neighbours", "variable"] = "neighbours"
@@ -83,9 +84,9 @@ class STISettings:
             raise InvalidSettings(f"heads {self.heads} must divide width {self.width}.")
         if self.decode == "none" and not self.sti:
             raise InvalidSettings("decode='none' returns the STI forecast, but sti is False. Switch one of them on.")
-        if self.skip == "constant_velocity" and self.seen_frames < 2:
+        if self.skip in ("constant_velocity", "newton") and self.seen_frames < 2:
             raise InvalidSettings(
-                "skip='constant_velocity' needs velocities: use delay_frames of 2 or more, or skip='none'."
+                f"skip={self.skip!r} needs velocities: use delay_frames of 2 or more, or skip='none'."
             )
 
     @property

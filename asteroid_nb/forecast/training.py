@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,19 @@ from asteroid_nb.errors import InvalidSettings, ModelMismatch
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
+from asteroid_nb.forecast.newton import NewtonSkip
+from asteroid_nb.forecast.potential_fit import paths_file
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
 from asteroid_nb.forecast.transformer import Prediction, STITransformer
-from asteroid_nb.progress import Bar, Observer
+from asteroid_nb.progress import Bar, Observer, Quietly
 from asteroid_nb.shapes import Float
 
 #: Validation windows looked at after each epoch.
 MOST_VALIDATED = 1024
+
+#: Beside the checkpoint: of the potential that a network starts from, if it does.
+POTENTIAL_FILE = "potential.pt"
 
 #: Symmetries under which the ridge map sees every training window.
 MOST_VARIANTS = 6
@@ -46,13 +51,13 @@ class ForecastTask:
     def __post_init__(self) -> None:
         if self.objective.training == "self_supervised" and self.model.settings.decode != "none":
             raise InvalidSettings(
-                "Self-supervised training reaches the delay matrix alone; a decoder would stay the linear forecast. "
+                "Self-supervised training reaches the delay matrix alone; a decoder would stay what it starts from. "
                 "Use decode='none', and skip='constant_velocity' where nothing may be fitted on futures."
             )
         self.symmetries = Symmetries.of(self.model.molecule)
         self.checked = self.validation.subset(most=MOST_VALIDATED)
         self._resident: Windows | None = None
-        self._linear_error: Tensor | None = None
+        self._start_error: Tensor | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -113,13 +118,13 @@ class ForecastTask:
         return terms | {"loss": torch.stack([weights[name] * term for name, term in terms.items()]).sum()}
 
     def validate(self, model: nn.Module, *, device: torch.device) -> float:
-        """Return the RMSE of free-running forecasts relative to the linear forecast's on the same windows.
+        """Return the RMSE of free-running forecasts relative to the start's on the same windows.
 
         Averaged over lead times; 1 is where training starts.
         """
-        if self._linear_error is None:  # it never changes while the network trains
-            self._linear_error = self._error(self.model.at_once, device).clamp(min=1e-9)
-        return float((self._error(lambda window: model(window).forecast, device) / self._linear_error).mean())
+        if self._start_error is None:  # it never changes while the network trains
+            self._start_error = self._error(self.model.at_once, device).clamp(min=1e-9)
+        return float((self._error(lambda window: model(window).forecast, device) / self._start_error).mean())
 
     def _error(self, forecast: Callable[[Window], Tensor], device: torch.device) -> Float[Tensor, " horizon"]:
         """Return the RMSE in Å by lead time on the validation windows."""
@@ -130,12 +135,12 @@ class ForecastTask:
 
 
 def lead_scale(scale: Tensor) -> Tensor:
-    """Return [horizon] Å: the linear forecast's typical error at each lead time, so that near and far count alike."""
+    """Return [horizon] Å: the start's typical error at each lead time, so that near and far count alike."""
     return scale.square().mean(1).sqrt()
 
 
 def loss_terms(model: STITransformer, prediction: Prediction, window: Window, *, forced: bool) -> dict[str, Tensor]:
-    """Return every term of the loss, in units of the linear forecast's error."""
+    """Return every term of the loss, in units of the start's error."""
     rows, history = model.rows, model.settings.history
     near_far = lead_scale(model.row_scale)
     own = (lead_scale(model.slot_scale) if forced else near_far).view(-1, 1, 1)
@@ -176,6 +181,7 @@ def train(
     folder: str | Path | None = None,
     resume: bool = False,
     observers: Sequence[Observer] | None = None,
+    potential: Mapping[str, Any] | None = None,
     **fitting: Any,
 ) -> Run:
     """Train an STI-Transformer and return it with the windows it has not seen.
@@ -189,6 +195,7 @@ def train(
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
         observers: who watches and may stop it; a progress bar when not given.
+        potential: options of `learn_potential`, where the network starts from Newton's equations.
         fitting: changes to ``fit_settings`` by name, such as ``n_epochs``, ``device`` or ``seed``.
 
     Raises:
@@ -202,14 +209,35 @@ def train(
     torch.manual_seed(fit_settings.seed)
     model = STITransformer(settings, parts.train.molecule)
     task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size)
-    model.fit_linear(parts.train, parts.validation, task.variants)
-    checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
     watching = [Bar()] if observers is None else observers
-    result = fit(task, fit_settings, checkpoint=checkpoint, resume=resume, observers=watching)
-    run = Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
+    checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
+    beginning = None if folder is None else Path(folder) / POTENTIAL_FILE
+    going_on = resume and not (_is_file(beginning) and not _is_file(checkpoint))
+    if not going_on:  # a checkpoint holds what fitting the start would find
+        options = {"seed": fit_settings.seed, "device": fit_settings.device, **(potential or {})}
+        known = {"checkpoint": beginning, "resume": resume, "observers": _before(watching)}
+        model.fit_start(parts.train, parts.validation, task.variants, **options, **known)
+    if isinstance(model.skip, NewtonSkip) and not model.skip.potential.finished:
+        run = Run(model, parts.train.dt_fs, split=parts, finished=False)
+    else:
+        result = fit(task, fit_settings, checkpoint=checkpoint, resume=going_on, observers=watching)
+        run = Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
     if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
         run.save(folder)
+        if _is_file(checkpoint):
+            for one in (Path(folder) / POTENTIAL_FILE, paths_file(Path(folder) / POTENTIAL_FILE)):
+                one.unlink(missing_ok=True)  # the checkpoint holds it now
     return run
+
+
+def _is_file(path: Path | None) -> bool:
+    return path is not None and path.is_file()
+
+
+def _before(watching: Sequence[Observer]) -> list[Any]:
+    """Return who watches a potential being learnt: those who only count steps, the others may but stop it."""
+    bars = [Bar("potential")] if any(isinstance(one, Bar) for one in watching) else []
+    return [*bars, Quietly(watching)]
 
 
 def _must_be_cut_for(settings: STISettings, parts: Split) -> None:

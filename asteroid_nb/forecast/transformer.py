@@ -1,9 +1,9 @@
-"""The STI-Transformer: encoder over history frames, delay-matrix head, decoder over future slots, a linear start."""
+"""The STI-Transformer: encoder over history frames, delay-matrix head, decoder over future slots, and a start."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,10 @@ from asteroid_nb.forecast.environment import Environment, State
 from asteroid_nb.forecast.frames import out_of
 from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, SpatialBias, causal
 from asteroid_nb.forecast.linear import LinearSkip
+from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.placing import placed
 from asteroid_nb.forecast.settings import STISettings
+from asteroid_nb.forecast.tokens import TokenEmbedding
 from asteroid_nb.shapes import Float
 
 
@@ -35,38 +37,6 @@ class Prediction(NamedTuple):
     matrix: Tensor | None = None
     sti_forecast: Tensor | None = None
     reconstruction: tuple[Tensor, Tensor] | None = None
-
-
-class TokenEmbedding(nn.Module):
-    """State, element, atom identity and time to tokens; registers are appended."""
-
-    atomic_numbers: Tensor
-    group: Tensor
-
-    def __init__(self, settings: STISettings, molecule: Molecule, environment: Environment, n_times: int) -> None:
-        super().__init__()
-        n_features, width = environment.n_features, settings.width
-        self.register_buffer("atomic_numbers", torch.tensor(molecule.atomic_numbers), persistent=False)
-        self.register_buffer("group", environment.group, persistent=False)
-        self.weights = nn.Parameter(torch.randn(environment.n_groups, n_features, width) * n_features**-0.5)
-        self.identity = nn.Parameter(torch.randn(environment.n_groups, width) * 0.1)
-        self.element = nn.Embedding(119, width)
-        self.time = nn.Embedding(n_times, width)
-        self.registers = nn.Parameter(torch.randn(settings.registers, width))
-        self.mix = nn.Sequential(nn.GELU(), nn.Linear(width, width))
-
-    @property
-    def who(self) -> Float[Tensor, "atoms width"]:
-        """Return what tells atoms apart: their element and, in single-molecule mode, their identity."""
-        return self.identity[self.group] + self.element(self.atomic_numbers)
-
-    def forward(self, features: Tensor, first_time: int = 0) -> Float[Tensor, "windows times nodes width"]:
-        windows, times = features.shape[:2]
-        linear = torch.einsum("wtnf,nfd->wtnd", features, self.weights[self.group])
-        x = linear + self.mix(linear + self.who)
-        x = torch.cat([x, self.registers.expand(windows, times, -1, -1)], dim=2)
-        when = torch.arange(first_time, first_time + times, device=x.device)
-        return x + self.time(when)[:, None]
 
 
 class STITransformer(nn.Module):
@@ -92,7 +62,11 @@ class STITransformer(nn.Module):
         self.environment = Environment(
             molecule, seen_frames=settings.seen_frames, frame=kind, shared=not settings.atom_identity
         )
-        self.skip = LinearSkip(self.environment, horizon=settings.horizon, kind=settings.skip)
+        self.skip: LinearSkip | NewtonSkip = (
+            NewtonSkip(molecule, horizon=settings.horizon, n_back=settings.seen_frames - 1)
+            if settings.skip == "newton"
+            else LinearSkip(self.environment, horizon=settings.horizon, kind=settings.skip)
+        )
         hops = torch.as_tensor(bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms))
         self.register_buffer("rows", torch.tensor(settings.rows), persistent=False)
         self.register_buffer("starts", torch.tensor(settings.context_starts + settings.slot_starts), persistent=False)
@@ -137,7 +111,7 @@ class STITransformer(nn.Module):
         """
         states = self.environment(window.history, self.rows)
         memory = self.encode(states)
-        skip_rows = self.skip(states)
+        skip_rows = self._start(window.history, self.rows, states)
         matrix = sti_forecast = reconstruction = None
         if self.settings.sti:
             matrix = self.delay_matrices(memory, states, skip_rows)
@@ -156,6 +130,15 @@ class STITransformer(nn.Module):
             forecast = self.generate(window, readable, teacher_forcing=teacher_forcing, cached=cached)
         return Prediction(forecast, matrix, sti_forecast, reconstruction)
 
+    def _start(
+        self, sequence: Tensor, times: Tensor, states: State, columns: int | None = None
+    ) -> Float[Tensor, "windows times columns atoms 3"]:
+        """Return what the network corrects: the frame at each time and the start's forecast from there."""
+        columns = columns or self.settings.horizon
+        if isinstance(self.skip, NewtonSkip):
+            return self.skip(sequence, times, columns)
+        return self.skip(states)[:, :, : columns + 1]
+
     def encode(self, states: State) -> Float[Tensor, "windows rows nodes width"]:
         """Return the encoder's memory; row t depends on frames up to t alone."""
         x = self.embed_rows(states.features)
@@ -167,7 +150,7 @@ class STITransformer(nn.Module):
         return x
 
     def delay_matrices(self, memory: Tensor, states: State, skip_rows: Tensor) -> Tensor:
-        """Return Φ: the linear rows plus what the encoder adds; column 0 is the observed frame itself."""
+        """Return Φ: the rows of the start plus what the encoder adds; column 0 is the observed frame itself."""
         n_atoms = self.molecule.n_atoms
         components = self.row_head(memory[:, :, :n_atoms]).unflatten(-1, (self.settings.horizon, 3))
         added = out_of(states.frames, components * self.row_scale.T[..., None]).movedim(2, 3)
@@ -198,23 +181,26 @@ class STITransformer(nn.Module):
     def _decode_parallel(
         self, window: Window, readable: Tensor, skip_rows: Tensor, sti_forecast: Tensor | None
     ) -> Tensor:
-        """Correct the linear forecast everywhere at once, looking at the molecule as the STI forecast expects it."""
-        linear = skip_rows[:, -1, 1:]
-        expected = (linear if sti_forecast is None else sti_forecast).detach()
+        """Correct the start everywhere at once, looking at the molecule as the STI forecast expects it."""
+        start = skip_rows[:, -1, 1:]
+        expected = (start if sti_forecast is None else sti_forecast).detach()
         states = self.environment(torch.cat([window.history, expected], dim=1), self.starts)
         added = self._decode(states, readable)[:, self.n_context :] * self._scale()
-        return linear + added.flatten(1, 2)
+        return start + added.flatten(1, 2)
 
     def _decode_teacher_forced(self, window: Window, readable: Tensor) -> Tensor:
         """Decode every slot at once, each from the true frames before it."""
         sequence = torch.cat([window.history, window.truth], dim=1)
         states = self.environment(sequence, self.starts)
         added = self._decode(states, readable)[:, self.n_context :] * self._scale()
-        return (self._slot_base(states)[:, self.n_context :] + added).flatten(1, 2)
+        base = self._slot_base(sequence, self.starts, states)[:, self.n_context :]
+        return (base + added).flatten(1, 2)
 
-    def _slot_base(self, states: State) -> Float[Tensor, "windows slots frames atoms 3"]:
-        """Return the linear forecast of each slot from the frames just before it."""
-        return self.skip(states)[:, :, 1 : self.settings.slot_frames + 1]
+    def _slot_base(
+        self, sequence: Tensor, times: Tensor, states: State
+    ) -> Float[Tensor, "windows slots frames atoms 3"]:
+        """Return where each slot starts from, by the frames just before it."""
+        return self._start(sequence, times, states, self.settings.slot_frames)[:, :, 1:]
 
     def generate(
         self, window: Window, readable: Tensor, *, teacher_forcing: float = 0.0, cached: bool = True
@@ -226,7 +212,7 @@ class STITransformer(nn.Module):
             new = slice(0 if slot == 0 or not cached else self.n_context + slot, self.n_context + slot + 1)
             states = self.environment(sequence, self.starts[new])
             added = self._decode(states, readable, first=new.start, caches=caches)[:, -1] * self._scale()[slot]
-            outputs.append(self._slot_base(states)[:, -1] + added)
+            outputs.append(self._slot_base(sequence, self.starts[new], states)[:, -1] + added)
             sequence = torch.cat([sequence, self._continue_with(outputs[-1], window, slot, teacher_forcing)], dim=1)
         return torch.cat(outputs, dim=1)
 
@@ -237,32 +223,46 @@ class STITransformer(nn.Module):
         forced = torch.rand(len(own), 1, 1, 1, device=own.device) < teacher_forcing
         return torch.where(forced, true, own)
 
-    def linear_forecast(self, window: Window) -> Float[Tensor, "windows horizon atoms 3"]:
+    def start_forecast(self, window: Window) -> Float[Tensor, "windows horizon atoms 3"]:
         """Return what the decoder starts from in the model's frame: slot by slot from true frames, or at once."""
-        if self.autoregressive:
-            sequence = torch.cat([window.history, window.truth], dim=1)
-            return self._slot_base(self.environment(sequence, self.starts[self.n_context :])).flatten(1, 2)
-        return self.at_once(window)
+        if not self.autoregressive:
+            return self.at_once(window)
+        sequence, times = torch.cat([window.history, window.truth], dim=1), self.starts[self.n_context :]
+        return self._slot_base(sequence, times, self.environment(sequence, times)).flatten(1, 2)
 
     def at_once(self, window: Window) -> Float[Tensor, "windows horizon atoms 3"]:
-        """Return the linear forecast of the whole horizon from the present, in the model's frame."""
-        return self.skip(self.environment(window.history, self.rows[-1:]))[:, 0, 1:]
+        """Return the start's forecast of the whole horizon from the present, in the model's frame."""
+        present = self.rows[-1:]
+        return self._start(window.history, present, self.environment(window.history, present))[:, 0, 1:]
 
     def prepare(self, window: Window) -> Window:
         """Return the window, future included, in the model's frame."""
         return placed(window, self.settings.frame, self.reference)[0]
 
     @torch.no_grad()
-    def fit_linear(
-        self, train: Windows, validation: Windows, vary: Callable[[Window], Iterable[Window]] = lambda window: [window]
+    def fit_start(
+        self,
+        train: Windows,
+        validation: Windows,
+        vary: Callable[[Window], Iterable[Window]] = lambda window: [window],
+        **potential: Any,
     ) -> None:
-        """Fix scales, mean structure and the linear forecast in closed form on training windows and their variants."""
+        """Fix scales, mean structure and what the network starts from on training windows and their variants.
+
+        Args:
+            vary: returns the variants of a batch that a ridge map is fitted on.
+            potential: of a start by Newton's equations, the options of `learn_potential`.
+        """
         some = self.prepare(train.subset(most=4096)[:])
         self.environment.fit(some.history, self.rows)
-        self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
-        rows = self.skip(self.environment(some.history, self.rows))
+        if isinstance(self.skip, NewtonSkip):
+            with torch.enable_grad():
+                self.skip.fit(train, validation, **potential)
+        else:
+            self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
+        rows = self._start(some.history, self.rows, self.environment(some.history, self.rows))
         row_error = (rows[:, -1, 1:] - some.truth).square()
-        slot_error = (self.linear_forecast(some) - some.truth).square()
+        slot_error = (self.start_forecast(some) - some.truth).square()
         for scale, error in ((self.row_scale, row_error), (self.slot_scale, slot_error)):
             by_group = self.environment.over_group(error.mean((0, 3)).T)[self.environment.group].T
             scale.copy_(by_group.sqrt().clamp(min=1e-6))
@@ -271,7 +271,7 @@ class STITransformer(nn.Module):
 
 
 def _zero_head(width: int, n_out: int) -> nn.Sequential:
-    """Return a head that adds nothing at first, so that training never begins below the linear forecast."""
+    """Return a head that adds nothing at first, so that training never begins below the start."""
     last = nn.Linear(width, n_out)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

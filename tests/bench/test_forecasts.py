@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from vibrating import vibrating_ethanol
 
-from asteroid_nb.bench.forecasts import accuracy, arms
+from asteroid_nb.bench.forecasts import accuracy, arms, rollouts
 from asteroid_nb.bench.forecasts.arms import Arm
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
@@ -54,9 +54,7 @@ class TestProtocols:
             >= BRIEF.parts([one]).test.shape.span_frames
         )
 
-    @pytest.mark.parametrize(
-        ("given", "said"), [([60] * 2, "Two trajectories"), ([40], "does not fit into 40% to 50%")]
-    )
+    @pytest.mark.parametrize(("given", "said"), [([60] * 2, "Two trajectories"), ([40], "does not fit into frames")])
     def test_too_little_is_told(self, given, said):
         with pytest.raises(TrajectoryTooShort, match=said):
             BRIEF.parts([vibrating_ethanol(n) for n in given])
@@ -71,7 +69,7 @@ class TestProtocols:
 def brief(monkeypatch):
     monkeypatch.setitem(PROTOCOLS, "F1", BRIEF)
     monkeypatch.setattr(Source, "trajectories", lambda self: walkers())
-    monkeypatch.setattr(arms, "NEWTON_STEPS", 5)
+    monkeypatch.setattr(arms, "NEWTON_STEPS", {"n_steps": 5, "n_path_steps": 2})
 
 
 @pytest.mark.usefixtures("brief")
@@ -113,7 +111,7 @@ class TestArms:
 
     def test_rivals_fitted_otherwise_are_others(self, tmp_path, monkeypatch):
         arms.fit_rivals(tmp_path, Source(), "F1")
-        monkeypatch.setattr(arms, "NEWTON_STEPS", 6)
+        monkeypatch.setattr(arms, "NEWTON_STEPS", {"n_steps": 6, "n_path_steps": 2})
         arms.fit_rivals(tmp_path, Source(), "F1")
         assert len(list(tmp_path.rglob("record.json"))) == 2
 
@@ -135,6 +133,60 @@ def found(rmse, protocol="F1", source=SURROGATE, **changes):
     ]
     rivals = {"copy": errors([0.1, 0.2, 0.3]), "ridge, equivariant": errors([0.02, 0.04, 0.08])}
     return accuracy.accuracy(PROTOCOLS[protocol], source, records, rivals)
+
+
+class TestStarts:
+    def test_a_network_starts_from_newton_where_a_potential_can_be_learnt(self, monkeypatch):
+        assert Arm().settings.skip == "newton"
+        assert Arm(model={"skip": "ridge"}).settings.skip == "ridge"
+        monkeypatch.setattr(Source, "trajectories", lambda self: [vibrating_ethanol(8, dt_fs=4.0)])
+        assert Arm().settings.skip == "ridge"
+
+    def test_of_many_windows_some_spread_evenly_are_learnt_from(self, tmp_path, monkeypatch, brief):
+        monkeypatch.setattr(arms, "MOST_WINDOWS", 50)
+        (record,) = arms.train_all(tmp_path, [Arm(n_epochs=1, model=TINY, fitting={"batch_size": 8})], processes=0)
+        assert 40 <= record["n_windows"] <= 50
+
+
+@pytest.mark.usefixtures("brief")
+class TestRollouts:
+    def made(self, folder, **changes):
+        options = {"sources": [Source()], "protocols": ["F1"], "seeds": 2, "n_epochs": 1, "processes": 0}
+        return rollouts.run(folder=folder, length_fs=24.0, n_starts=3, **(options | changes))
+
+    @pytest.fixture(autouse=True)
+    def _tiny(self, monkeypatch):
+        monkeypatch.setattr(
+            Protocol, "settings", lambda self, **_: STISettings(history=4, horizon=4, skip="newton", **TINY)
+        )
+
+    def test_the_page_has_rivals_the_model_and_the_truth_itself(self, tmp_path):
+        text = self.made(tmp_path, command="typed").read_text(encoding="utf-8")
+        names = (
+            "ridge, equivariant",
+            "ridge, superposed",
+            "learned Newton",
+            "STI-Transformer",
+            "the test walker itself",
+        )
+        assert all(f"| {name} |" in text for name in (*names, "the test walker itself")) and "Made by `typed`" in text
+        assert "of 3 |" in text and "no bond off by more than 0.5 Å" in text
+
+    def test_what_is_chained_is_kept(self, tmp_path, monkeypatch):
+        first = self.made(tmp_path).read_text(encoding="utf-8")
+        monkeypatch.setattr(rollouts, "chains", lambda *_, **__: pytest.fail("chained again"))
+        assert self.made(tmp_path).read_text(encoding="utf-8") == first
+
+    def test_what_breaks_fails_its_rules(self):
+        good = {"n_whole": 3, "stable_fs": [None] * 3, "furthest_peak_per_cm": 4.0, "temperature_off": 0.01}
+        bad = {"n_whole": 2, "stable_fs": [None, None, 8.0], "furthest_peak_per_cm": None, "temperature_off": 0.3}
+        assert [rule.holds for rule in rollouts._rules([good, good], 2)] == [True] * 3
+        assert [rule.holds for rule in rollouts._rules([good, bad], 2)] == [False] * 3
+        assert [rule.holds for rule in rollouts._rules([good], 2)] == [False] * 3
+
+    @pytest.mark.parametrize("wrong", [["--length", "0"], ["--starts", "0"], ["--epochs", "0"]])
+    def test_counts_are_looked_at(self, tmp_path, wrong):
+        assert main(["bench", "rollout", *wrong, "--out", str(tmp_path)]) == 2
 
 
 class TestAccuracy:

@@ -15,7 +15,8 @@ from asteroid_nb.bench.forecasts.protocols import PROTOCOLS
 from asteroid_nb.data.bonds import bonds_of
 from asteroid_nb.data.readers import load
 from asteroid_nb.evaluation import evaluate
-from asteroid_nb.forecast.newton import LearnedNewton
+from asteroid_nb.forecast.newton import LearnedNewton, velocities_of
+from asteroid_nb.forecast.verlet import integrate
 from asteroid_nb.metrics.structure import bond_lengths, distance_mae, stability_fs
 
 #: Of the chains: starts, frames, and what is between them.
@@ -48,7 +49,9 @@ def chains(newton: LearnedNewton, truth, windows) -> None:
     """Print how chained forecasts fare."""
     starts = windows.subset(most=N_STARTS)[:]
     began = time.perf_counter()
-    paths = newton.integrate(starts.history[:, -1], newton.velocities(starts), SPACING_FS, N_FRAMES).numpy()
+    speeds = velocities_of(newton.potential, starts.history, dt_fs=starts.dt_fs)
+    now = starts.history[:, -1]
+    paths = integrate(newton.potential, now, speeds, dt_fs=SPACING_FS, n=N_FRAMES).detach().numpy()
     rate = len(paths) * N_FRAMES * SPACING_FS / (time.perf_counter() - began)
     bonds, known = bonds_of(truth), np.asarray(truth.positions[::20], dtype=float)
     lengths = bond_lengths(known, bonds).mean(0)

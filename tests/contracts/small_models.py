@@ -51,7 +51,7 @@ def untrained(settings: STISettings, train: Windows | None = None, validation: W
     train, validation = train or training(shape), validation or validating(shape)
     torch.manual_seed(0)
     model = STITransformer(settings, train.molecule)
-    model.fit_linear(train, validation)
+    model.fit_start(train, validation)
     return model.eval()
 
 

@@ -68,7 +68,7 @@ def fitted_model(parts: Split, shape: WindowShape, **changes) -> STITransformer:
     torch.manual_seed(0)
     model = STITransformer(small_settings(**changes), parts.train.molecule)
     task = ForecastTask(model, parts.train, parts.validation, ObjectiveSettings(), batch_size=16)
-    model.fit_linear(parts.train, parts.validation, task.variants)
+    model.fit_start(parts.train, parts.validation, task.variants)
     return model
 
 

@@ -180,7 +180,7 @@ def test_untrained_it_is_copy_or_constant_velocity(skip, frame, decode):
 @torch.no_grad()
 def test_untrained_it_is_its_ridge_map():
     model, window = untrained(small_settings()), held_out()[:]
-    linear = model.linear_forecast(window)
+    linear = model.start_forecast(window)
     assert_close(model.forecast(window), linear, rtol=0, atol=1e-5)
     assert (linear - window.truth).square().mean() < 0.1 * (Copy(8).forecast(window) - window.truth).square().mean()
 
@@ -188,7 +188,7 @@ def test_untrained_it_is_its_ridge_map():
 @torch.no_grad()
 def test_untrained_and_taught_it_is_the_ridge_map_of_each_slot():
     model, window = untrained(small_settings(**AUTOREGRESSIVE)), held_out()[:20]
-    assert_close(model(window, teacher_forcing=1.0).forecast, model.linear_forecast(window), rtol=0, atol=1e-5)
+    assert_close(model(window, teacher_forcing=1.0).forecast, model.start_forecast(window), rtol=0, atol=1e-5)
     first = model.skip(model.environment(window.history, torch.tensor([7])))[:, 0, 1:5]
     assert_close(model.forecast(window)[:, :4], first, rtol=0, atol=1e-5)
 

@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from asteroid_nb.bench.forecasts.arms import Arm, fit_rivals, train_all
+from asteroid_nb.bench.forecasts.arms import USUAL_RIDGES, Arm, fit_rivals, train_all
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.finding import Finding, Rule, spread, write
 
 Record = dict[str, Any]
-
-#: The rivals that are called "ridge" in a target.
-USUAL_RIDGES = ("ridge, equivariant", "ridge, superposed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,7 @@ def run(
     sources: Sequence[Source],
     protocols: Sequence[str] = ("F1", "P3"),
     seeds: int = 3,
-    n_epochs: int = 20,
+    n_epochs: int = 3,
     processes: int = 2,
     page: str = "accuracy",
     command: str = "asteroid-nb bench accuracy",

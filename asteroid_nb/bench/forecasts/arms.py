@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +16,20 @@ from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.splits import Split
+from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import TrainingDiverged
 from asteroid_nb.evaluation import evaluate
 from asteroid_nb.files import replacing
 from asteroid_nb.finding import plain
 from asteroid_nb.fit_settings import FitSettings
-from asteroid_nb.forecast import newton
-from asteroid_nb.forecast.baselines import RIDGE_FRAMES, rivals
+from asteroid_nb.forecast import newton, potential_fit
+from asteroid_nb.forecast.baselines import RIDGE_FRAMES, Baseline, rivals
+from asteroid_nb.forecast.bent_frames import LONGEST_FS, STEP_FS
 from asteroid_nb.forecast.newton import LearnedNewton
-from asteroid_nb.forecast.potential import LONGEST_FS, MOST_ATOMS, N_STEPS, POTENTIAL_FIT
+from asteroid_nb.forecast.potential import MOST_ATOMS
 from asteroid_nb.forecast.run import Run
-from asteroid_nb.forecast.settings import ObjectiveSettings
-from asteroid_nb.forecast.training import train
+from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings
+from asteroid_nb.forecast.training import POTENTIAL_FILE, train
 from asteroid_nb.metrics.horizon import ErrorTable
 from asteroid_nb.parallel import side_by_side
 
@@ -35,11 +38,17 @@ TEST_WINDOWS = 2000
 
 RECORD = "record.json"
 
+#: The rivals that are called "ridge" in a target.
+USUAL_RIDGES = ("ridge, equivariant", "ridge, superposed")
+
 #: Of the rival that integrates a learned potential.
-NEWTON_STEPS = N_STEPS
+NEWTON_STEPS = {"n_steps": potential_fit.N_STEPS, "n_path_steps": potential_fit.N_PATH_STEPS}
 
 #: What trains every arm unless told otherwise.
-FIT = FitSettings(n_epochs=20)
+FIT = FitSettings(n_epochs=3)
+
+#: Windows a network learns from in an epoch, spread evenly: those a femtosecond apart are nearly the same.
+MOST_WINDOWS = 8000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +67,7 @@ class Arm:
     source: Source = Source()
     protocol: str = "F1"
     seed: int = 0
-    n_epochs: int = 20
+    n_epochs: int = 3
     model: dict[str, Any] = field(default_factory=dict)
     objective: dict[str, Any] = field(default_factory=dict)
     fitting: dict[str, Any] = field(default_factory=dict)
@@ -69,12 +78,24 @@ class Arm:
         return PROTOCOLS[self.protocol]
 
     @property
+    def settings(self) -> STISettings:
+        """Return the protocol's model; it starts from Newton's equations where a potential can be learnt."""
+        start = "newton" if can_be_learnt(self.source.trajectories()[0]) else "ridge"
+        return self.asked.settings(**({"skip": start} | self.model))
+
+    @property
     def fit_settings(self) -> FitSettings:
         return dataclasses.replace(FIT, n_epochs=self.n_epochs, seed=self.seed, **self.fitting)
 
     def folder(self, folder: Path) -> Path:
         """Return where run and record are kept; other settings, or other frames, have another name."""
-        chosen = (self.asked.settings(**self.model), ObjectiveSettings(**self.objective), self.fit_settings)
+        chosen = (
+            self.settings,
+            potential_fit.CHOICES,
+            NEWTON_STEPS,
+            ObjectiveSettings(**self.objective),
+            self.fit_settings,
+        )
         return _folder(folder, self.source, self.protocol, f"{self.label}-seed{self.seed}", repr(chosen))
 
     def load(self, folder: Path) -> Run:
@@ -83,7 +104,8 @@ class Arm:
 
 def _folder(folder: Path, source: Source, protocol: str, name: str, chosen: str) -> Path:
     said = "".join(letter if letter.isalnum() else "-" for letter in f"{protocol}-{source.name}-{name}")
-    told = repr((source.fingerprint, source.dt_fs, PROTOCOLS[protocol], chosen, TEST_WINDOWS, __version__))
+    sizes = (MOST_WINDOWS, TEST_WINDOWS)
+    told = repr((source.fingerprint, source.dt_fs, PROTOCOLS[protocol], chosen, sizes, __version__))
     return folder / "arms" / f"{said}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
@@ -95,11 +117,12 @@ def train_arm(folder: Path, arm: Arm) -> None:
     """
     where, trajectories = arm.folder(folder), arm.source.trajectories()
     parts = arm.asked.parts(trajectories)
+    parts = dataclasses.replace(parts, train=parts.train.thinned(math.ceil(len(parts.train) / MOST_WINDOWS)))
     record: dict[str, Any] = {**dataclasses.asdict(arm), "n_windows": len(parts.train)}
     try:
         run = train(
-            trajectories, settings=arm.asked.settings(**arm.model), objective=ObjectiveSettings(**arm.objective),
-            fit_settings=arm.fit_settings, parts=parts, folder=where, resume=(where / CHECKPOINT_FILE).is_file(),
+            trajectories, settings=arm.settings, objective=ObjectiveSettings(**arm.objective),
+            fit_settings=arm.fit_settings, parts=parts, folder=where, resume=_begun(where), potential=NEWTON_STEPS,
             observers=(),
         )  # fmt: skip
         if not run.finished:
@@ -110,7 +133,7 @@ def train_arm(folder: Path, arm: Arm) -> None:
         record["seconds"] = run.history[-1]["seconds"]
     except TrainingDiverged as error:
         record["failed"] = str(error)
-    _keep(where / RECORD, record)
+    keep(where / RECORD, record)
 
 
 def fit_rivals(folder: Path, source: Source, protocol: str) -> dict[str, Any]:
@@ -119,12 +142,12 @@ def fit_rivals(folder: Path, source: Source, protocol: str) -> dict[str, Any]:
     Raises:
         KeyboardInterrupt: the training of one was stopped.
     """
-    choices = (NEWTON_STEPS, POTENTIAL_FIT, LONGEST_FS, MOST_ATOMS, newton.CHOICES, RIDGE_FRAMES)
+    choices = (NEWTON_STEPS, potential_fit.CHOICES, LONGEST_FS, STEP_FS, MOST_ATOMS, newton.CHOICES, RIDGE_FRAMES)
     path = _folder(folder, source, protocol, "rivals", repr(choices)) / RECORD
     if not path.is_file():
         parts = PROTOCOLS[protocol].parts(source.trajectories())
         fitted: list[Any] = [*rivals(parts.train, parts.validation), *_newton(parts)]
-        _keep(path, errors_of(evaluate(fitted, parts.test, most=TEST_WINDOWS)))
+        keep(path, errors_of(evaluate(fitted, parts.test, most=TEST_WINDOWS)))
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -133,16 +156,24 @@ def _newton(parts: Split) -> list[LearnedNewton]:
 
     None where its training failed: its absence from the page says so.
     """
-    first = parts.train.trajectories[0]
-    if first.dt_fs > LONGEST_FS or first.n_atoms > MOST_ATOMS:
+    if not can_be_learnt(parts.train.trajectories[0]):
         return []
     try:
-        found = LearnedNewton.fit(parts.train, parts.validation, observers=(), n_steps=NEWTON_STEPS)
+        found = LearnedNewton.fit(parts.train, parts.validation, observers=(), **NEWTON_STEPS)
     except TrainingDiverged:
         return []
     if not found.potential.finished:
         raise KeyboardInterrupt  # Ctrl-C ends a training softly; what it leaves would be a weak rival
     return [found]
+
+
+def can_be_learnt(trajectory: Trajectory) -> bool:
+    """Return whether frames are close enough, and atoms few enough, for a potential."""
+    return trajectory.dt_fs <= LONGEST_FS and 2 <= trajectory.n_atoms <= MOST_ATOMS
+
+
+def _begun(where: Path) -> bool:
+    return any((where / name).is_file() for name in (CHECKPOINT_FILE, POTENTIAL_FILE))
 
 
 def errors_of(table: ErrorTable) -> dict[str, dict[str, Any]]:
@@ -156,10 +187,22 @@ def errors_of(table: ErrorTable) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-def _keep(path: Path, record: dict[str, Any]) -> None:
+def keep(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Write a record and return it as it will be read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(plain(record), indent=1), encoding="utf-8")
+    return plain(record)
+
+
+def record_of(folder: Path, arm: Arm, name: str = RECORD) -> dict[str, Any]:
+    """Return what is kept of an arm that was trained."""
+    return json.loads((arm.folder(folder) / name).read_text(encoding="utf-8"))
+
+
+def usual_ridges(parts: Split) -> list[Baseline]:
+    """Return the ridge maps that published tables would show."""
+    return [one for one in rivals(parts.train, parts.validation) if one.name in USUAL_RIDGES]
 
 
 def train_all(folder: Path, arms: Sequence[Arm], *, processes: int) -> list[dict[str, Any]]:

@@ -14,8 +14,11 @@ from asteroid_nb.data.windows import Windows, WindowShape
 from asteroid_nb.errors import ModelMismatch, TrajectoryTooShort
 from asteroid_nb.forecast.settings import STISettings
 
-#: Of a single trajectory: what is learnt from, and where the half begins that judges.
+#: Of a single trajectory: what is learnt from at most, and where the half begins that judges.
 LEARNT, JUDGED = 0.4, 0.5
+
+#: Spans of a window that the part of a single trajectory holds at least by which is chosen.
+CHOOSING_SPANS = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,8 @@ class Protocol:
         """Return windows to learn from, to choose by, and to judge on.
 
         With three trajectories or more the last judges and the one before it chooses. Of a single one the second half
-        judges, one window after the first, of which the last fifth chooses.
+        judges, one window after the first, of which the last fifth chooses, or more where that holds no window. No part
+        shares a frame with another.
 
         Raises:
             TrajectoryTooShort: a part would hold no window, or there are two trajectories.
@@ -71,18 +75,19 @@ class Protocol:
         if len(trajectories) == 2:
             raise TrajectoryTooShort("Two trajectories leave none to choose by. Give one, or three and more.")
         (one,) = trajectories
-        borders = [(0.0, LEARNT), (LEARNT, JUDGED), (JUDGED, 1.0)]
+        half, span = round(JUDGED * one.n_frames), shape.span_frames
+        learnt = min(round(LEARNT * one.n_frames), half - round(CHOOSING_SPANS * span))
+        borders = [(0, learnt), (learnt, half), (half + span, one.n_frames)]
         return Split(*(Windows([one], shape, starts=_within(one, shape, *pair)) for pair in borders))
 
 
-def _within(trajectory: Trajectory, shape: WindowShape, first: float, end: float) -> np.ndarray:
-    """Return the starts of windows that lie in a share of a trajectory, one window after it begins."""
-    start = round(first * trajectory.n_frames) + (shape.span_frames if first else 0)
-    frames = np.arange(start, round(end * trajectory.n_frames) - shape.span_frames + 1)
+def _within(trajectory: Trajectory, shape: WindowShape, first: int, end: int) -> np.ndarray:
+    """Return the starts of the windows of a trajectory that hold frames from ``first`` to before ``end`` alone."""
+    frames = np.arange(first, end - shape.span_frames + 1)
     if not len(frames):
         raise TrajectoryTooShort(
-            f"{shape} spans {shape.span_frames} frames and does not fit into {first:.0%} to {end:.0%} of the "
-            f"{trajectory.n_frames} frames of {trajectory.name!r}. Use a longer trajectory, or three of them."
+            f"{shape} spans {shape.span_frames} frames and does not fit into frames {first} to {end} of the "
+            f"{trajectory.n_frames} of {trajectory.name!r}. Use a longer trajectory, or three of them."
         )
     return np.stack([np.zeros_like(frames), frames], axis=1)
 
@@ -101,5 +106,5 @@ PROTOCOLS = {
 #: What a protocol's default model has otherwise than `STISettings`.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "F1": {},
-    "P3": {"delay_frames": 8, "row_stride": 1, "slot_frames": 10},
+    "P3": {"delay_frames": 8, "row_stride": 2, "slot_frames": 10},
 }

@@ -1,0 +1,179 @@
+"""Forecasts chained for picoseconds: do molecules stay whole, and do they move as the simulation does?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asteroid_nb.bench.forecasts.arms import Arm, keep, record_of, train_all, usual_ridges
+from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
+from asteroid_nb.bench.sources import Source
+from asteroid_nb.bench.timing import one_thread
+from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.finding import Finding, Rule, spread, write
+from asteroid_nb.forecast.newton import LearnedNewton, NewtonSkip
+from asteroid_nb.metrics.structure import BREAK_ANG
+from asteroid_nb.rolling import RolloutQuality, chains, covered, judge
+
+#: How long, from how many starts.
+LENGTH_FS, N_STARTS = 5000.0, 64
+
+#: What is asked: by how much peaks and temperatures may be off.
+PEAK_PER_CM, WARM_SHARE = 10.0, 0.05
+
+Record = dict[str, Any]
+
+
+def run(
+    *,
+    folder: Path,
+    sources: Sequence[Source],
+    protocols: Sequence[str] = ("P3",),
+    seeds: int = 3,
+    n_epochs: int = 3,
+    length_fs: float = LENGTH_FS,
+    n_starts: int = N_STARTS,
+    processes: int = 2,
+    page: str = "rollouts",
+    command: str = "asteroid-nb bench rollout",
+) -> Path:
+    """Train what is not there yet, chain its forecasts and the rivals', write a page, and return it.
+
+    Raises:
+        InvalidSettings: a name that is no protocol.
+    """
+    if unknown := [name for name in protocols if name not in PROTOCOLS]:
+        raise InvalidSettings(f"No protocol is called {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = [(PROTOCOLS[name], source) for source in sources for name in protocols]
+    arms = {
+        (protocol.name, source): [
+            Arm(source=source, protocol=protocol.name, seed=seed, n_epochs=n_epochs) for seed in range(seeds)
+        ]
+        for protocol, source in asked
+    }
+    train_all(folder, [one for listed in arms.values() for one in listed], processes=processes)
+    found = [rollouts(folder, protocol, source, arms[protocol.name, source], length_fs=length_fs, n_starts=n_starts)
+             for protocol, source in asked]  # fmt: skip
+    about = f"{n_epochs} epochs, {seeds} seeds; starts on the walker that nothing was learnt or chosen by."
+    path = write(folder, page, found, command=command, about=about)
+    print(path.read_text(encoding="utf-8"))
+    return path
+
+
+def rollouts(
+    folder: Path, protocol: Protocol, source: Source, arms: Sequence[Arm], *, length_fs: float, n_starts: int
+) -> Finding:
+    """Return the table of one protocol on one source."""
+    own = [_of_arm(folder, arm, length_fs, n_starts) for arm in arms if "failed" not in record_of(folder, arm)]
+    rivals = _of_rivals(folder, protocol, source, arms[0], length_fs, n_starts)
+    rows = [_row(name, [record]) for name, record in rivals.items()]
+    if own:
+        rows.append(_row("STI-Transformer", own))
+    return Finding(
+        key=protocol.name,
+        title=f"{source.name}: {n_starts} chains of {length_fs / 1000:g} ps, a forecast every "
+        f"{protocol.horizon * protocol.spacing_fs:g} fs",
+        head=("forecaster", "whole", "median time to break, fs", "h(r) off, of 2", "worst peak off, 1/cm",
+              "worst temperature off", "torsions off, of 1", "fs/s of one core"),
+        rows=rows,
+        rules=_rules(own, len(arms)),
+        note=f"Whole: no bond {BREAK_ANG:g} Å off its mean. The rest while whole: distances, peaks of the density of "
+        "states, mean temperature of the worst element, torsions, each against the test walker. Other frames of the "
+        "test walker, as long and from as many starts, show what sampling alone does. Mean ± standard deviation over "
+        "seeds.",
+    )  # fmt: skip
+
+
+def _of_arm(folder: Path, arm: Arm, length_fs: float, n_starts: int) -> Record:
+    path = arm.folder(folder) / _file(length_fs, n_starts)
+    return record_of(folder, arm, path.name) if path.is_file() else keep(path, _chain(
+        arm.load(folder), arm, length_fs, n_starts))  # fmt: skip
+
+
+def _of_rivals(
+    folder: Path, protocol: Protocol, source: Source, arm: Arm, length_fs: float, n_starts: int
+) -> dict[str, Record]:
+    """Return rollouts of the ridge maps, of the potential that the first seed starts from, and of the truth itself."""
+    path = arm.folder(folder) / f"rivals-{_file(length_fs, n_starts)}"
+    if path.is_file():
+        return record_of(folder, arm, path.name)
+    parts = protocol.parts(source.trajectories())
+    skip = arm.load(folder).model.skip
+    newton = [LearnedNewton(skip.potential, horizon=protocol.horizon)] if isinstance(skip, NewtonSkip) else []
+    found = {one.name: _chain(one, arm, length_fs, n_starts) for one in [*usual_ridges(parts), *newton]}
+    frames = covered(parts.test)[0]
+    n_frames = min(len(frames) // 2, round(length_fs / protocol.spacing_fs) + 1)
+    starts = np.linspace(0, len(frames) - n_frames, n_starts).astype(int)
+    pieces = [frames[start : start + n_frames] for start in starts]
+    return keep(path, found | {"the test walker itself": _told(judge(pieces, parts.test), None)})
+
+
+def _chain(forecaster: Any, arm: Arm, length_fs: float, n_starts: int) -> Record:
+    windows = arm.asked.parts(arm.source.trajectories()).test
+    n_blocks = max(1, round(length_fs / (arm.asked.horizon * windows.dt_fs)))
+    with one_thread():
+        began = time.perf_counter()
+        paths = chains(forecaster, windows, n_starts=n_starts, n_blocks=n_blocks)
+        seconds = time.perf_counter() - began
+    return _told(judge(paths, windows), len(paths) * (len(paths[0]) - 1) * windows.dt_fs / seconds)
+
+
+def _told(quality: RolloutQuality, fs_per_s: float | None) -> Record:
+    return {
+        **{name: getattr(quality, name) for name in ("length_fs", "stable_fs", "distance_mae", "temperatures_K")},
+        **{name: getattr(quality, name) for name in ("n_whole", "furthest_peak_per_cm", "temperature_off")},
+        "peaks_per_cm": quality.peaks_per_cm,
+        "torsion_js": quality.torsion_js,
+        "fs_per_s": fs_per_s,
+    }
+
+
+def _file(length_fs: float, n_starts: int) -> str:
+    return f"rollouts-{length_fs:g}fs-{n_starts}.json"
+
+
+def _row(name: str, records: Sequence[Record]) -> tuple[str, ...]:
+    def said(key: str, digits: int, scale: float = 1.0) -> str:
+        values = [np.nan if one[key] is None else scale * float(one[key]) for one in records]
+        if len(values) > 1:
+            return spread(values, digits)
+        return f"{values[0]:.{digits}f}" if np.isfinite(values[0]) else "–"
+
+    n_starts = len(records[0]["stable_fs"])
+    whole = ", ".join(str(one["n_whole"]) for one in records)
+    broken = [[fs for fs in one["stable_fs"] if fs is not None] for one in records]
+    middle = ", ".join(f"{np.median(fs):.0f}" if len(fs) > n_starts / 2 else "–" for fs in broken)
+    torsion = [float(np.mean(one["torsion_js"])) if len(one["torsion_js"]) else np.nan for one in records]
+    turned = spread(torsion, 2) if len(torsion) > 1 else f"{torsion[0]:.2f}"
+    percent = f"{said('temperature_off', 1, 100.0)} %"
+    return (name, f"{whole} of {n_starts}", middle, said("distance_mae", 2), said("furthest_peak_per_cm", 0), percent,
+            turned, said("fs_per_s", 0))  # fmt: skip
+
+
+def _rules(records: Sequence[Record], n_seeds: int) -> list[Rule]:
+    complete = len(records) == n_seeds and n_seeds > 0
+    whole = [one["n_whole"] == len(one["stable_fs"]) for one in records]
+    peaks = np.array([one["furthest_peak_per_cm"] for one in records], dtype=float)
+    warm = 100 * np.array([one["temperature_off"] for one in records], dtype=float)
+    return [
+        Rule(
+            asked=f"no bond off by more than {BREAK_ANG:g} Å in any chain of any seed",
+            measured=", ".join(f"{one['n_whole']} of {len(one['stable_fs'])}" for one in records) or "no result",
+            holds=complete and all(whole),
+        ),
+        Rule(
+            asked=f"peaks of the density of states within {PEAK_PER_CM:g} 1/cm, mean of seeds",
+            measured=f"{spread(peaks, 1)} 1/cm, the worst peak",
+            holds=complete and bool(peaks.mean() <= PEAK_PER_CM),
+        ),
+        Rule(
+            asked=f"temperature of each element within {100 * WARM_SHARE:g} %, mean of seeds",
+            measured=f"{spread(warm, 1)} %, the worst element",
+            holds=complete and bool(warm.mean() <= 100 * WARM_SHARE),
+        ),
+    ]
