@@ -171,6 +171,7 @@ def _bench(commands) -> None:
     _bench_equilibrium(benches)
     _bench_accuracy(benches)
     _bench_rollout(benches)
+    _bench_speed(benches)
 
 
 def _bench_equilibrium(benches) -> None:
@@ -215,13 +216,22 @@ def _bench_rollout(benches) -> None:
     command.add_argument("--starts", type=int, default=64, help="chains of each forecaster")
 
 
-def _forecasts(command, *, protocols: list[str], page: str) -> None:
+def _bench_speed(benches) -> None:
+    command = _command(benches, "speed", "Trajectory forecast in a second, beside GFN2-xTB, and what limits it.")
+    _forecasts(command, protocols=["F1", "P3"], page="speed", seeds=False)
+    command.add_argument(
+        "--device", default="cpu", choices=["cpu", "cuda"], help="that forecasts; training has its own"
+    )
+
+
+def _forecasts(command, *, protocols: list[str], page: str, seeds: bool = True) -> None:
     command.add_argument(
         "--data", nargs="+", default=[], metavar="NAME=FILE",
         help="trajectories, @DT_FS after the file where it carries no time; otherwise the bundled ethanol",
     )  # fmt: skip
     command.add_argument("--protocols", nargs="+", default=protocols, metavar="NAME", help="how forecasts are asked")
-    command.add_argument("--seeds", type=int, default=3, help="of each training")
+    if seeds:
+        command.add_argument("--seeds", type=int, default=3, help="of each training")
     command.add_argument("--epochs", type=int, default=3, help="of each training")
     command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
     command.add_argument("--page", default=page, help="name of the page that is written")

@@ -11,7 +11,7 @@ from typing import Any
 
 from asteroid_nb.bench import equilibrium
 from asteroid_nb.bench.arms import DEQ, MODELS
-from asteroid_nb.bench.forecasts import accuracy, rollouts
+from asteroid_nb.bench.forecasts import accuracy, rollouts, speed
 from asteroid_nb.bench.setting import FULL, SMALL
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.equilibrium.settings import preset
@@ -24,11 +24,11 @@ def bench(options: argparse.Namespace) -> None:
     Raises:
         InvalidSettings: a count below 1, or a figure, model, protocol or source that does not exist.
     """
-    {"equilibrium": _equilibrium, "accuracy": _accuracy, "rollout": _rollout}[options.bench](options)
+    {"equilibrium": _equilibrium, "accuracy": _accuracy, "rollout": _rollout, "speed": _speed}[options.bench](options)
 
 
 def _accuracy(options: argparse.Namespace) -> None:
-    accuracy.run(**_forecasts(options), command=_said("accuracy", _told(options)))
+    accuracy.run(**_forecasts(options), seeds=options.seeds, command=_said("accuracy", _told(options)))
 
 
 def _rollout(options: argparse.Namespace) -> None:
@@ -37,20 +37,25 @@ def _rollout(options: argparse.Namespace) -> None:
         raise InvalidSettings(f"--length was {options.length:g} fs; it must be more than nothing.")
     rollouts.run(
         **_forecasts(options),
+        seeds=options.seeds,
         length_fs=options.length,
         n_starts=options.starts,
         command=_said("rollout", {**_told(options), "--length": options.length, "--starts": options.starts}),
     )
 
 
+def _speed(options: argparse.Namespace) -> None:
+    told = {**_told(options), "--device": options.device}
+    speed.run(**_forecasts(options), device=options.device, command=_said("speed", told))
+
+
 def _forecasts(options: argparse.Namespace) -> dict[str, Any]:
     """Return what every bench of forecasts is given."""
-    _must_count(seeds=options.seeds, epochs=options.epochs)
+    _must_count(seeds=getattr(options, "seeds", None), epochs=options.epochs)
     return {
         "folder": options.out,
         "sources": [Source.named(one) for one in options.data] or [Source()],
         "protocols": options.protocols,
-        "seeds": options.seeds,
         "n_epochs": options.epochs,
         "processes": options.processes,
         "page": options.page,
@@ -61,7 +66,7 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "--data": " ".join(shlex.quote(_without_folders(one)) for one in options.data),
         "--protocols": " ".join(options.protocols),
-        "--seeds": options.seeds,
+        "--seeds": getattr(options, "seeds", None),
         "--epochs": options.epochs,
         "--page": shlex.quote(options.page),
     }

@@ -1,0 +1,164 @@
+"""How much trajectory a second of computing forecasts, beside the simulation that it stands for, and what limits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from asteroid_nb.bench.forecasts.arms import Arm, record_of, train_all, usual_ridges
+from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
+from asteroid_nb.bench.forecasts.roofline import Peaks, Work, measured, median_s, peaks
+from asteroid_nb.bench.sources import Source
+from asteroid_nb.bench.timing import one_thread
+from asteroid_nb.data.engines import Xtb
+from asteroid_nb.data.formats_ase import to_ase
+from asteroid_nb.data.trajectory import Trajectory
+from asteroid_nb.data.windows import Windows
+from asteroid_nb.errors import InvalidSettings, MissingExtra
+from asteroid_nb.finding import Finding, Rule, write
+from asteroid_nb.forecast.newton import LearnedNewton, NewtonSkip
+from asteroid_nb.forecast.run import Run
+from asteroid_nb.forecast.settings import ObjectiveSettings
+from asteroid_nb.forecast.training import ForecastTask
+
+#: Windows forecast together.
+BATCHES = (1, 16, 64, 256)
+
+#: Of GFN2-xTB dynamics: fs a step, and how many are timed.
+XTB_STEP_FS, XTB_STEPS = 0.5, 60
+
+#: Of that dynamics.
+WARM_K = 500.0
+
+#: Times as fast as GFN2-xTB that forecasts shall be.
+FACTOR = 1000.0
+
+#: Of each timing.
+ROUNDS = 5
+
+
+def run(
+    *,
+    folder: Path,
+    sources: Sequence[Source],
+    protocols: Sequence[str] = ("F1", "P3"),
+    n_epochs: int = 3,
+    device: str = "cpu",
+    processes: int = 1,
+    page: str = "speed",
+    command: str = "asteroid-nb bench speed",
+) -> Path:
+    """Train one seed where that was not done, time everything in turn, write a page, and return it.
+
+    Raises:
+        InvalidSettings: a name that is no protocol, or a device that is not there.
+    """
+    if unknown := [name for name in protocols if name not in PROTOCOLS]:
+        raise InvalidSettings(f"No protocol is called {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidSettings("--device was cuda, but torch finds no GPU here. Leave it out to use the CPU.")
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = [(PROTOCOLS[name], source) for source in sources for name in protocols]
+    arms = [Arm(source=source, protocol=protocol.name, n_epochs=n_epochs) for protocol, source in asked]
+    train_all(folder, arms, processes=processes)
+    with one_thread():
+        limits = peaks(torch.device(device))
+        found = [
+            speed(arm.load(folder), *pair, limits, device=torch.device(device))
+            for arm, pair in zip(arms, asked, strict=True)
+            if "failed" not in record_of(folder, arm)
+        ]
+    told = f"{limits.flops / 1e9:.0f} GFlop/s of large matrices, {limits.bytes_per_s / 1e9:.1f} GB/s of copies"
+    path = write(folder, page, found, command=command, about=f"Peaks measured on {device}: {told}.")
+    print(path.read_text(encoding="utf-8"))
+    return path
+
+
+def speed(run: Run, protocol: Protocol, source: Source, limits: Peaks, *, device: torch.device) -> Finding:
+    """Return the table of one protocol on one source."""
+    parts = protocol.parts(source.trajectories())
+    run.model.to(device)
+    skip = run.model.skip
+    newton = [LearnedNewton(skip.potential, horizon=protocol.horizon)] if isinstance(skip, NewtonSkip) else []
+    forecasters = [run, *newton, *(usual_ridges(parts)[:1] if device.type == "cpu" else [])]
+    span_fs = protocol.horizon * protocol.spacing_fs
+    rates = {one.name: [_rate(one, parts.test, n, span_fs, device) for n in BATCHES] for one in forecasters}
+    xtb = _xtb_fs_per_s(parts.test.trajectories[0])
+    works = {"one forecast of 64 windows": _forecasting(run, parts.test, device), **_training(run, parts, device)}
+    rows = [(name, *(f"{rate:,.0f}" for rate in each), _times(max(each), xtb)) for name, each in rates.items()]
+    best = max(rates[run.name])
+    return Finding(
+        key=protocol.name,
+        title=f"{source.name}: fs of trajectory forecast in a second, {protocol.about}",
+        head=("forecaster", *(f"{n} at once" for n in BATCHES), "best, beside GFN2-xTB"),
+        rows=[*rows, ("GFN2-xTB dynamics", f"{xtb:,.1f}" if xtb else "–", *["–"] * (len(BATCHES) - 1), "1 ×")],
+        rules=[
+            Rule(
+                asked=f"at least {FACTOR:,.0f} times as fast as GFN2-xTB dynamics in steps of {XTB_STEP_FS:g} fs",
+                measured=_times(best, xtb),
+                holds=None if xtb is None else best >= FACTOR * xtb,
+            ),
+            *(_roofline(name, work, limits) for name, work in works.items()),
+        ],
+        note="One core, one thread. Whole forecasts, velocities and network included. Operations are those of matrix "
+        "products, bytes those into and out of every operation.",
+    )
+
+
+def _times(rate: float, xtb: float | None) -> str:
+    return "not known: tblite is not installed" if xtb is None else f"{rate / xtb:,.0f} ×"
+
+
+def _rate(forecaster: Any, windows: Windows, n: int, span_fs: float, device: torch.device) -> float:
+    window = windows.subset(most=n)[:].replace(future=None).to(device)
+    with torch.no_grad():
+        seconds = median_s(lambda: forecaster.forecast(window), device=device, rounds=ROUNDS)
+    return len(window) * span_fs / seconds
+
+
+def _xtb_fs_per_s(trajectory: Trajectory) -> float | None:
+    """Return how much trajectory a second of the simulation yields on this core, None where it is not installed."""
+    from ase import units
+    from ase.md.verlet import VelocityVerlet
+
+    (atoms,) = to_ase(trajectory[:1])
+    try:
+        atoms.calc = Xtb("GFN2-xTB")()
+    except MissingExtra:
+        return None
+    momenta = np.random.default_rng(0).standard_normal((len(atoms), 3))
+    atoms.set_momenta(momenta * np.sqrt(atoms.get_masses() * units.kB * WARM_K)[:, None])
+    moving = VelocityVerlet(atoms, timestep=XTB_STEP_FS * units.fs)
+    return XTB_STEP_FS / median_s(lambda: moving.run(1), device=torch.device("cpu"), rounds=XTB_STEPS)
+
+
+def _forecasting(run: Run, windows: Windows, device: torch.device) -> Work:
+    window = windows.subset(most=64)[:].replace(future=None)
+    return measured(lambda: run.forecast(window), device=device)
+
+
+def _training(run: Run, parts: Any, device: torch.device) -> dict[str, Work]:
+    """Return one step of training by its name."""
+    task = ForecastTask(run.model.train(), parts.train, parts.validation, ObjectiveSettings(), 32)
+    batch = next(iter(task.batches(seed=0, device=device)))
+
+    def step() -> None:
+        run.model.zero_grad()
+        task.loss(run.model, batch, done=0.0)["loss"].backward()
+
+    found = measured(step, device=device)
+    run.model.zero_grad()
+    run.model.eval()
+    return {f"one step of training on {len(batch)} windows": found}
+
+
+def _roofline(name: str, work: Work, limits: Peaks) -> Rule:
+    measured = (
+        f"{work.flops / 1e9:.2f} GFlop and {work.moved_bytes / 1e9:.2f} GB in {1000 * work.seconds:.0f} ms: "
+        f"{work.flops / work.seconds / 1e9:.1f} GFlop/s, {100 * work.share_of(limits):.0f} % of what both peaks allow"
+    )
+    return Rule(asked=name, measured=measured, holds=None)
