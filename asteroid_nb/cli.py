@@ -211,7 +211,7 @@ def _bench_accuracy(benches) -> None:
 
 def _bench_rollout(benches) -> None:
     command = _command(benches, "rollout", "The STI-Transformer's forecasts chained for picoseconds, and the rivals'.")
-    _forecasts(command, protocols=["P3"], page="rollouts")
+    _forecasts(command, protocols=["F1"], page="rollouts")
     command.add_argument("--length", type=float, default=5000.0, metavar="FS", help="of each chain")
     command.add_argument("--starts", type=int, default=64, help="chains of each forecaster")
 

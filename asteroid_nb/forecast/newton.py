@@ -32,8 +32,8 @@ NUDGE, STIFFNESS = 1e-4, 1e-1
 #: Times a first guess's speeds that mended ones may be: where a potential is wrong, nothing leads back.
 FASTEST = 2.0
 
-#: Between stored frames: nobody keeps them more often, and a forged folder may not ask for endless steps.
-SHORTEST_FS = 0.01
+#: Between two frames: a forged folder may not ask for endless ones.
+MOST_STEPS = 1000
 
 #: Windows whose velocities are mended together, each nudged in every coordinate.
 CHUNK_WINDOWS = 64
@@ -73,11 +73,11 @@ def _mended(potential: Potential, history: Tensor, guess: Tensor, *, dt_fs: floa
     back_from = lambda speeds, here: integrate(potential, here, -speeds, dt_fs=dt_fs, n=n_back)  # noqa: E731
     slopes = _slopes(back_from, now, guess)
     square = slopes.mT @ slopes + STIFFNESS * torch.eye(slopes.shape[2], dtype=slopes.dtype, device=slopes.device)
-    inverse = torch.linalg.solve(square, slopes.mT)
+    inverse = torch.linalg.solve(square, slopes.mT).to(guess)
     off = back_from(guess, now) - seen
     fastest, share = FASTEST * _size(guess), torch.ones_like(guess[:, :1, :1])
     for _ in range(MENDED):
-        change = (inverse @ off.flatten(1)[..., None].to(inverse.dtype)).view_as(guess).to(guess.dtype)
+        change = (inverse @ off.flatten(1)[..., None]).view_as(guess)
         tried = guess - share * change
         found = back_from(tried, now) - seen
         better = (_size(found) < _size(off)) & (_size(tried) < fastest)
@@ -97,7 +97,8 @@ def _slopes(back_from: Callable[[Tensor, Tensor], Tensor], now: Tensor, guess: T
     nudges = NUDGE * torch.eye(size, dtype=guess.dtype, device=guess.device).unflatten(1, guess.shape[1:])
     tried = torch.cat([guess[:, None], guess[:, None] + nudges], dim=1).flatten(0, 1)
     here = now[:, None].expand(-1, size + 1, -1, -1).flatten(0, 1)
-    reached = back_from(tried, here).flatten(1).unflatten(0, (n_windows, size + 1)).double()
+    reached = back_from(tried, here).flatten(1).unflatten(0, (n_windows, size + 1))
+    reached = (reached.cpu() if reached.device.type == "mps" else reached).double()  # MPS knows no float64
     return ((reached[:, 1:] - reached[:, :1]) / NUDGE).mT
 
 
@@ -139,10 +140,14 @@ class NewtonSkip(nn.Module):
         self.potential.finished = found.finished
         self.dt_fs.fill_(train.dt_fs)
 
-    def steps_fit(self, dt_fs: float) -> bool:
-        """Return whether the steps are those that learning would have chosen for frames so far apart."""
+    def steps_fit(self, dt_fs: float, stride_frames: int) -> bool:
+        """Return whether frames so far apart are a whole number of steps, each of some stored frames."""
         step_fs = float(self.potential.step_fs)
-        return math.isclose(float(self.dt_fs), dt_fs, rel_tol=1e-4) and SHORTEST_FS <= step_fs <= 1.01 * LONGEST_FS
+        each = dt_fs / step_fs if step_fs > 0 else math.inf
+        whole = (
+            each < MOST_STEPS and math.isclose(each, round(each), abs_tol=1e-3) and 1 <= round(each) <= stride_frames
+        )
+        return whole and step_fs <= 1.01 * LONGEST_FS and math.isclose(float(self.dt_fs), dt_fs, rel_tol=1e-4)
 
 
 class LearnedNewton:

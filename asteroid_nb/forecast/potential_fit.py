@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from asteroid_nb.data.symmetry import Symmetries
 from asteroid_nb.data.windows import Molecule, Windows, WindowShape
+from asteroid_nb.errors import TrainingDiverged
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast.bent_frames import BentFrames, across, covered, frames_a_step
 from asteroid_nb.forecast.potential import Potential
@@ -36,7 +38,7 @@ PATH_STEPS, N_PATH_STEPS = 16, 2_000
 MOST_VALIDATED = 512
 
 #: Everything above that a potential depends on.
-CHOICES = (POTENTIAL_FIT, PATH_FIT, PATH_STEPS)
+CHOICES = (POTENTIAL_FIT, PATH_FIT, PATH_STEPS, MOST_VALIDATED)
 
 
 @dataclass
@@ -109,6 +111,7 @@ class PathTask:
     Args:
         model: that follows the potential.
         train, validation: of two frames and the steps after them.
+        frames: a word for the frames that the forces were learnt from.
     """
 
     model: Follower
@@ -116,6 +119,7 @@ class PathTask:
     validation: Windows
     exchanges: Int[np.ndarray, "symmetries atoms"]
     batch_size: int
+    frames: str
     scale: Tensor = field(init=False)
     off_at_first: Tensor = field(init=False)
 
@@ -132,7 +136,7 @@ class PathTask:
     def identity(self) -> dict[str, Any]:
         """Return what a resumed training must share with the interrupted one."""
         counts = {"paths": len(self.train), "validation_paths": len(self.validation), "steps": self.train.shape.horizon}
-        return {"masses": self.model.potential.masses.flatten().tolist(), **counts}
+        return {"masses": self.model.potential.masses.flatten().tolist(), "frames": self.frames, **counts}
 
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Tensor]:
         """Yield [paths, frames, atoms, 3], equal atoms exchanged and time reversed at random."""
@@ -177,6 +181,8 @@ def learn_potential(
 ) -> Potential:
     """Learn a potential from the frames that windows cover, and return the one that validation liked best.
 
+    Where learning from paths diverges or makes nothing better, the potential stays as forces made it.
+
     Args:
         train, validation: of one molecule, stored closely enough.
         n_steps, n_path_steps: of training on forces, and then on paths, about; whole passes are made.
@@ -193,6 +199,8 @@ def learn_potential(
     settings = dataclasses.replace(POTENTIAL_FIT, **fitting)
     frames, checked, exchanges = BentFrames.of(train), BentFrames.of(validation), _exchanges(train.molecule)
     watching = [Bar("potential")] if observers is None else observers
+    if checkpoint is not None and not resume:
+        paths_file(checkpoint).unlink(missing_ok=True)
     torch.manual_seed(settings.seed)
     model = Potential(train.molecule, width=width)
     model.fit_scales(frames)
@@ -205,11 +213,16 @@ def learn_potential(
     known = {name: value.clone() for name, value in model.state_dict().items()}
     known_paths, checked_paths = (_paths(windows, n_ahead) for windows in (train, validation))
     batch_size = min(PATH_FIT.batch_size, len(known_paths))
-    task = PathTask(Follower(model), known_paths, checked_paths, exchanges, batch_size)
+    task = PathTask(Follower(model), known_paths, checked_paths, exchanges, batch_size, frames.fingerprint)
     told = _of(dataclasses.replace(PATH_FIT, seed=settings.seed, device=settings.device), task, n_path_steps)
     beside = None if checkpoint is None else paths_file(checkpoint)
     again = resume and beside is not None and beside.is_file()
-    result = fit(task, told, checkpoint=beside, resume=again, observers=watching)
+    try:
+        result = fit(task, told, checkpoint=beside, resume=again, observers=watching)
+    except TrainingDiverged as error:
+        warnings.warn(f"Learning from paths was given up, forces alone are learnt from. {error}", stacklevel=2)
+        model.load_state_dict(known)
+        return model
     model.finished = result.finished
     if result.finished and min(one["validation_loss"] for one in result.history) >= 1.0:
         model.load_state_dict(known)

@@ -165,7 +165,7 @@ class Run:
             )
         load_weights(folder, model)
         _must_point_at_atoms(model, folder)
-        if isinstance(model.skip, NewtonSkip) and not model.skip.steps_fit(run.dt_fs):
+        if isinstance(model.skip, NewtonSkip) and not model.skip.steps_fit(run.dt_fs, run.stride_frames):
             raise CorruptModel(
                 f"{folder} holds weights whose steps do not fit frames every {run.dt_fs:g} fs. "
                 "Copy the folder or train again."

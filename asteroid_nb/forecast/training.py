@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ MOST_VALIDATED = 1024
 
 #: Beside the checkpoint: of the potential that a network starts from, if it does.
 POTENTIAL_FILE = "potential.pt"
+FILES = (CHECKPOINT_FILE, POTENTIAL_FILE)
 
 #: Symmetries under which the ridge map sees every training window.
 MOST_VARIANTS = 6
@@ -47,6 +48,7 @@ class ForecastTask:
     validation: Windows
     objective: ObjectiveSettings
     batch_size: int
+    start: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.objective.training == "self_supervised" and self.model.settings.decode != "none":
@@ -65,7 +67,7 @@ class ForecastTask:
         molecule = self.model.molecule
         data = {"dt_fs": self.train.dt_fs, "n_windows": len(self.train), "masses": molecule.masses.tolist()}
         reference = {"reference": molecule.reference.round(6).tolist()}
-        return {**asdict(self.model.settings), **asdict(self.objective), **data, **reference}
+        return {**asdict(self.model.settings), **asdict(self.objective), **data, **reference, "start": dict(self.start)}
 
     @property
     def n_steps(self) -> int:
@@ -206,28 +208,58 @@ def train(
     fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
     parts = parts or split(trajectories, settings.window_shape(stride_frames))
     _must_be_cut_for(settings, parts)
+    start = _options_of_start(settings, fit_settings, potential)
     torch.manual_seed(fit_settings.seed)
     model = STITransformer(settings, parts.train.molecule)
-    task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size)
+    task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size, start)
     watching = [Bar()] if observers is None else observers
-    checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
-    beginning = None if folder is None else Path(folder) / POTENTIAL_FILE
+    checkpoint, beginning = (None if folder is None else Path(folder) / name for name in FILES)
     going_on = resume and not (_is_file(beginning) and not _is_file(checkpoint))
     if not going_on:  # a checkpoint holds what fitting the start would find
-        options = {"seed": fit_settings.seed, "device": fit_settings.device, **(potential or {})}
-        known = {"checkpoint": beginning, "resume": resume, "observers": _before(watching)}
-        model.fit_start(parts.train, parts.validation, task.variants, **options, **known)
+        if start and not resume:
+            _forget(checkpoint, beginning)
+        known = {"checkpoint": beginning, "resume": resume, "observers": _before(watching)} if start else {}
+        model.fit_start(parts.train, parts.validation, task.variants, **start, **known)
     if isinstance(model.skip, NewtonSkip) and not model.skip.potential.finished:
         run = Run(model, parts.train.dt_fs, split=parts, finished=False)
     else:
         result = fit(task, fit_settings, checkpoint=checkpoint, resume=going_on, observers=watching)
         run = Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
+        _forget(beginning)  # the checkpoint holds it now
     if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
         run.save(folder)
-        if _is_file(checkpoint):
-            for one in (Path(folder) / POTENTIAL_FILE, paths_file(Path(folder) / POTENTIAL_FILE)):
-                one.unlink(missing_ok=True)  # the checkpoint holds it now
     return run
+
+
+def _options_of_start(
+    settings: STISettings, fit_settings: FitSettings, potential: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the options with which a potential is learnt; none where the model does not start from one.
+
+    Raises:
+        InvalidSettings: an option that does not exist, options without a potential, or several processes.
+    """
+    if settings.skip != "newton":
+        if potential:
+            raise InvalidSettings(f"potential={dict(potential)} is for skip='newton'; skip is {settings.skip!r}.")
+        return {}
+    allowed = {"n_steps", "n_path_steps", *(one.name for one in fields(FitSettings))} - {"n_epochs"}
+    if unknown := sorted(set(potential or {}) - allowed):
+        raise InvalidSettings(f"A potential knows no option {unknown[0]!r}; there are {', '.join(sorted(allowed))}.")
+    if fit_settings.n_devices * fit_settings.n_nodes > 1:
+        raise InvalidSettings(
+            "skip='newton' learns its potential in one process; asked for were "
+            f"{fit_settings.n_devices * fit_settings.n_nodes}. Use n_devices=1, or skip='ridge'."
+        )
+    return {"seed": fit_settings.seed, "device": fit_settings.device, **(potential or {})}
+
+
+def _forget(*paths: Path | None) -> None:
+    """Remove what an earlier training left."""
+    for path in paths:
+        if path is not None:
+            path.unlink(missing_ok=True)
+            paths_file(path).unlink(missing_ok=True)
 
 
 def _is_file(path: Path | None) -> bool:

@@ -15,7 +15,7 @@ from asteroid_nb.bench.forecasts.arms import Arm
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.cli import main
-from asteroid_nb.errors import InvalidSettings, ModelMismatch, TrajectoryTooShort
+from asteroid_nb.errors import InvalidSettings, ModelMismatch, TrainingDiverged, TrajectoryTooShort
 from asteroid_nb.forecast.settings import STISettings
 
 BRIEF = Protocol(name="F1", spacing_fs=1.0, history=4, horizon=4, leads_fs=(1, 4), about="for tests")
@@ -167,9 +167,12 @@ class TestRollouts:
             "ridge, superposed",
             "learned Newton",
             "STI-Transformer",
-            "the test walker itself",
+            "the test walker, half against half",
         )
-        assert all(f"| {name} |" in text for name in (*names, "the test walker itself")) and "Made by `typed`" in text
+        assert (
+            all(f"| {name} |" in text for name in (*names, "the test walker, half against half"))
+            and "Made by `typed`" in text
+        )
         assert "of 3 |" in text and "no bond off by more than 0.5 Å" in text
 
     def test_what_is_chained_is_kept(self, tmp_path, monkeypatch):
@@ -180,13 +183,38 @@ class TestRollouts:
     def test_what_breaks_fails_its_rules(self):
         good = {"n_whole": 3, "stable_fs": [None] * 3, "furthest_peak_per_cm": 4.0, "temperature_off": 0.01}
         bad = {"n_whole": 2, "stable_fs": [None, None, 8.0], "furthest_peak_per_cm": None, "temperature_off": 0.3}
-        assert [rule.holds for rule in rollouts._rules([good, good], 2)] == [True] * 3
-        assert [rule.holds for rule in rollouts._rules([good, bad], 2)] == [False] * 3
-        assert [rule.holds for rule in rollouts._rules([good], 2)] == [False] * 3
+        assert [rule.holds for rule in rollouts._rules([good, good], 2, 1.0)] == [True] * 3
+        assert [rule.holds for rule in rollouts._rules([good, bad], 2, 1.0)] == [False] * 3
+        assert [rule.holds for rule in rollouts._rules([good], 2, 1.0)] == [False] * 3
 
-    @pytest.mark.parametrize("wrong", [["--length", "0"], ["--starts", "0"], ["--epochs", "0"]])
-    def test_counts_are_looked_at(self, tmp_path, wrong):
-        assert main(["bench", "rollout", *wrong, "--out", str(tmp_path)]) == 2
+    def test_folded_peaks_are_no_rule(self):
+        good = {"n_whole": 3, "stable_fs": [None] * 3, "furthest_peak_per_cm": 4.0, "temperature_off": 0.01}
+        (_, peaks, _) = rollouts._rules([good], 1, 5.0)
+        assert peaks.holds is None and "5 fs apart are too far" in peaks.measured
+
+    def test_the_median_counts_chains_that_never_broke(self):
+        record = {
+            "stable_fs": [10.0, 20.0, 30.0, None, None], "n_whole": 2, "distance_mae": 0.1, "torsion_js": [],
+            "furthest_peak_per_cm": None, "temperature_off": None, "fs_per_s": 9.0,
+        }  # fmt: skip
+        assert rollouts._row("one", [record]) == ("one", "2 of 5", "30", "0.10", "–", "–", "–", "9")
+
+    def test_a_failed_seed_is_told_and_another_one_s_potential_taken(self, tmp_path, monkeypatch):
+        real = arms.train
+
+        def only_the_second(*args, fit_settings, **options):
+            if fit_settings.seed == 0:
+                raise TrainingDiverged("the loss became nan")
+            return real(*args, fit_settings=fit_settings, **options)
+
+        monkeypatch.setattr(arms, "train", only_the_second)
+        text = self.made(tmp_path).read_text(encoding="utf-8")
+        assert "no result of seed 0: the loss became nan" in text and "| learned Newton | " in text
+
+    @pytest.mark.parametrize("wrong", ["length", "starts", "epochs"])
+    def test_counts_are_looked_at(self, tmp_path, wrong, capsys):
+        assert main(["bench", "rollout", f"--{wrong}", "0", "--out", str(tmp_path)]) == 2
+        assert f"--{wrong} was 0" in capsys.readouterr().err
 
 
 class TestAccuracy:

@@ -18,7 +18,15 @@ from asteroid_nb.forecast import potential_fit
 from asteroid_nb.forecast.bent_frames import BentFrames
 from asteroid_nb.forecast.newton import LearnedNewton, velocities_of
 from asteroid_nb.forecast.potential import Potential
-from asteroid_nb.forecast.potential_fit import PATH_FIT, PotentialTask, _longest, _paths, learn_potential
+from asteroid_nb.forecast.potential_fit import (
+    PATH_FIT,
+    PathTask,
+    PotentialTask,
+    _longest,
+    _paths,
+    learn_potential,
+    paths_file,
+)
 from asteroid_nb.forecast.verlet import integrate
 from asteroid_nb.units import EV_PER_AMU_ANG2_PER_FS2
 
@@ -177,6 +185,28 @@ class TestPaths:
         monkeypatch.setattr(potential_fit, "PATH_FIT", ruinous)
         after = learn_potential(self.train, self.validation, n_path_steps=9, **self.options)
         torch.testing.assert_close(dict(after.state_dict()), dict(before.state_dict()), rtol=0, atol=0)
+
+    def test_where_they_diverge_what_forces_taught_is_kept(self, monkeypatch):
+        before = learn_potential(self.train, self.validation, n_path_steps=0, **self.options)
+        monkeypatch.setattr(
+            PathTask, "loss", lambda self, model, batch, *, done: {"loss": model(batch[:, :2], 2).sum() * torch.nan}
+        )
+        with pytest.warns(UserWarning, match="Learning from paths was given up"):
+            after = learn_potential(self.train, self.validation, n_path_steps=9, **self.options)
+        torch.testing.assert_close(dict(after.state_dict()), dict(before.state_dict()), rtol=0, atol=0)
+
+    def test_those_of_other_frames_do_not_resume(self, tmp_path):
+        path, options = tmp_path / "potential.pt", {**self.options, "n_path_steps": 40}
+        learn_potential(
+            self.train, self.validation, checkpoint=path, **{**options, "observers": [Watcher(stop_after=70)]}
+        )
+        kept = paths_file(path).read_bytes()
+        other = windows(*(spring(600, seed=seed) for seed in (5, 6)))
+        learn_potential(other, self.validation, checkpoint=path, **early)
+        assert not paths_file(path).exists()
+        paths_file(path).write_bytes(kept)
+        with pytest.raises(ModelMismatch, match="frames: "):
+            learn_potential(other, self.validation, checkpoint=path, resume=True, **options)
 
     @pytest.mark.parametrize("stop_after", [30, 70])
     def test_stopped_and_gone_on_with(self, tmp_path, stop_after):

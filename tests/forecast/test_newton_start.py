@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch.testing import assert_close
 from trained import ONE_EPOCH, TINY
 from vibrating import vibrating_ethanol
 
-from asteroid_nb.errors import CorruptModel, InvalidSettings, InvalidTrajectory
+from asteroid_nb.errors import CorruptModel, InvalidSettings, InvalidTrajectory, ModelMismatch
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast.newton import LearnedNewton, NewtonSkip
 from asteroid_nb.forecast.rollout import rollout
@@ -122,13 +123,46 @@ class TestRuns:
         assert_close(again.forecast(window), whole.forecast(window), rtol=0, atol=0)
         assert "learned Newton" in repr(whole) and not (whole.folder / POTENTIAL_FILE).exists()
 
-    @pytest.mark.parametrize(("name", "value"), [("dt_fs", 2.0), ("potential.step_fs", 1e-9)])
-    def test_forged_steps_are_refused(self, tmp_path, whole, name, value):
-        path = whole.save(tmp_path) / "weights.safetensors"
-        weights = load_file(path)
-        save_file(weights | {f"skip.{name}": torch.tensor(value)}, path)
-        with pytest.raises(CorruptModel, match="whose steps do not fit frames every 1 fs"):
-            Run.load(tmp_path)
+    @pytest.mark.parametrize(
+        ("dt_fs", "stride", "step_fs"), [(2.0, 1, 1.0), (1.0, 1, 1e-9), (1.0, 1, 0.3), (1.0, 1, 0.5), (1e6, 9999, 1.0)]
+    )
+    def test_forged_steps_are_refused(self, tmp_path, whole, dt_fs, stride, step_fs):
+        folder = whole.save(tmp_path / "forged")
+        weights = load_file(folder / "weights.safetensors")
+        forged = {"skip.dt_fs": torch.tensor(dt_fs), "skip.potential.step_fs": torch.tensor(step_fs)}
+        save_file(weights | forged, folder / "weights.safetensors")
+        settings = json.loads((folder / "settings.json").read_text())
+        told = {"dt_fs": 1.0 if dt_fs == 2.0 else dt_fs, "stride_frames": stride}
+        (folder / "settings.json").write_text(json.dumps(settings | told))
+        with pytest.raises(CorruptModel, match="whose steps do not fit frames every"):
+            Run.load(folder)
+
+    def test_a_new_training_in_a_used_folder_forgets_the_old_one(self, tmp_path, whole):
+        trained(folder=tmp_path, potential={"n_steps": 5, "n_path_steps": 0})
+        impatient = Watcher()
+        impatient.stopped = True
+        trained(folder=tmp_path, observers=[impatient])
+        assert (tmp_path / POTENTIAL_FILE).is_file()
+        assert same(trained(folder=tmp_path, resume=True), whole)
+
+    def test_another_potential_does_not_resume(self, tmp_path):
+        trained(folder=tmp_path, observers=[Watcher(stop_after=3)])
+        with pytest.raises(ModelMismatch, match="start: "):
+            trained(folder=tmp_path, resume=True, potential={"n_steps": 5})
+
+    @pytest.mark.parametrize(
+        ("changes", "why"),
+        [
+            ({"potential": {"width": 32}}, "knows no option 'width'; there are"),
+            ({"potential": {"observers": ()}}, "knows no option 'observers'"),
+            ({"potential": {"n_epochs": 2}}, "knows no option 'n_epochs'"),
+            ({"settings": TINY}, "is for skip='newton'; skip is 'ridge'"),
+            ({"n_devices": 2}, "learns its potential in one process; asked for were 2"),
+        ],
+    )
+    def test_options_are_looked_at_first(self, changes, why):
+        with pytest.raises(InvalidSettings, match=why):
+            trained(**changes)
 
     def test_stopped_while_the_network_learns(self, tmp_path, whole):
         stopped = trained(folder=tmp_path, observers=[Watcher(stop_after=3)])

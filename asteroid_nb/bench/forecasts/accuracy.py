@@ -103,9 +103,10 @@ def accuracy(protocol: Protocol, source: Source, records: Sequence[Record], riva
         title=f"{source.name}: {protocol.about}",
         head=("forecaster", *(f"{lead:g} fs" for lead in protocol.leads_fs), "mean distance", "at the end"),
         rows=rows,
-        rules=[*_rules(protocol, source, records, rivals), *_failures(records)],
+        rules=[*_rules(protocol, source, records, rivals), *failures(records)],
         note="RMSE per coordinate in Å by lead time; then the mean distance per atom in Å over the horizon (ADE) and "
-        "at its end (FDE). Learned Newton alone also learns from frames between those of a window, as they are stored. "
+        "at its end (FDE). Learned Newton, and an STI-Transformer that starts from it, also learn from stored frames "
+        "between those of a window. "
         f"Mean ± standard deviation over seeds; {_size(known)}",
     )
 
@@ -117,7 +118,7 @@ def _size(records: Sequence[Record]) -> str:
     minutes = np.mean([one["seconds"] for one in records]) / 60
     return (
         f"{first['n_windows']:,} windows to learn from, {first['test']['n_windows']:,} to be judged on, "
-        f"{first['n_parameters']:,} weights, {minutes:.0f} minutes of training each."
+        f"{first['n_parameters']:,} weights, {minutes:.0f} minutes of training each network, after what it starts from."
     )
 
 
@@ -171,7 +172,7 @@ def _against_rivals(records: Sequence[Record], rivals: dict[str, Record]) -> Rul
     return Rule(asked=asked, measured=measured, holds=not len(worse))
 
 
-def _failures(records: Sequence[Record]) -> list[Rule]:
+def failures(records: Sequence[Record]) -> list[Rule]:
     return [
         Rule(asked=f"no result of seed {one['seed']}", measured=str(one["failed"]), holds=None)
         for one in records

@@ -102,6 +102,11 @@ class Arm:
         return Run.load(self.folder(folder))
 
 
+def _choices() -> tuple[Any, ...]:
+    """Return all that potentials, what is integrated with them, and ridge maps depend on."""
+    return (NEWTON_STEPS, potential_fit.CHOICES, LONGEST_FS, STEP_FS, MOST_ATOMS, newton.CHOICES, RIDGE_FRAMES)
+
+
 def _folder(folder: Path, source: Source, protocol: str, name: str, chosen: str) -> Path:
     said = "".join(letter if letter.isalnum() else "-" for letter in f"{protocol}-{source.name}-{name}")
     sizes = (MOST_WINDOWS, TEST_WINDOWS)
@@ -118,11 +123,12 @@ def train_arm(folder: Path, arm: Arm) -> None:
     where, trajectories = arm.folder(folder), arm.source.trajectories()
     parts = arm.asked.parts(trajectories)
     parts = dataclasses.replace(parts, train=parts.train.thinned(math.ceil(len(parts.train) / MOST_WINDOWS)))
+    start = NEWTON_STEPS if arm.settings.skip == "newton" else None
     record: dict[str, Any] = {**dataclasses.asdict(arm), "n_windows": len(parts.train)}
     try:
         run = train(
             trajectories, settings=arm.settings, objective=ObjectiveSettings(**arm.objective),
-            fit_settings=arm.fit_settings, parts=parts, folder=where, resume=_begun(where), potential=NEWTON_STEPS,
+            fit_settings=arm.fit_settings, parts=parts, folder=where, resume=_begun(where), potential=start,
             observers=(),
         )  # fmt: skip
         if not run.finished:
@@ -142,8 +148,7 @@ def fit_rivals(folder: Path, source: Source, protocol: str) -> dict[str, Any]:
     Raises:
         KeyboardInterrupt: the training of one was stopped.
     """
-    choices = (NEWTON_STEPS, potential_fit.CHOICES, LONGEST_FS, STEP_FS, MOST_ATOMS, newton.CHOICES, RIDGE_FRAMES)
-    path = _folder(folder, source, protocol, "rivals", repr(choices)) / RECORD
+    path = _folder(folder, source, protocol, "rivals", repr(_choices())) / RECORD
     if not path.is_file():
         parts = PROTOCOLS[protocol].parts(source.trajectories())
         fitted: list[Any] = [*rivals(parts.train, parts.validation), *_newton(parts)]
