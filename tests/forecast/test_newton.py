@@ -197,9 +197,8 @@ class TestPaths:
 
     def test_those_of_other_frames_do_not_resume(self, tmp_path):
         path, options = tmp_path / "potential.pt", {**self.options, "n_path_steps": 40}
-        learn_potential(
-            self.train, self.validation, checkpoint=path, **{**options, "observers": [Watcher(stop_after=70)]}
-        )
+        late, early = ({**options, "observers": [Watcher(stop_after=steps)]} for steps in (70, 9))
+        learn_potential(self.train, self.validation, checkpoint=path, **late)
         kept = paths_file(path).read_bytes()
         other = windows(*(spring(600, seed=seed) for seed in (5, 6)))
         learn_potential(other, self.validation, checkpoint=path, **early)
