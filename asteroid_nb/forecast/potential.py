@@ -53,7 +53,7 @@ class Potential(nn.Module):
         pairs = torch.triu_indices(molecule.n_atoms, molecule.n_atoms, 1)
         n_pairs = pairs.shape[1]
         one_hot = nn.functional.one_hot(pairs, molecule.n_atoms).float()
-        masses = torch.as_tensor(molecule.masses, dtype=torch.float32)[:, None]
+        masses = torch.tensor(molecule.masses, dtype=torch.float32)[:, None]
         known = {"pairs": pairs, "incidence": (one_hot[0] - one_hot[1]).T.contiguous(), "masses": masses}
         learnt = {"mean": torch.zeros(n_pairs), "spread": torch.ones(n_pairs), "force_scale": torch.tensor(1.0)}
         for name, value in (known | learnt | {"step_fs": torch.tensor(STEP_FS)}).items():
