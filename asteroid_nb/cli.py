@@ -219,9 +219,7 @@ def _bench_rollout(benches) -> None:
 def _bench_speed(benches) -> None:
     command = _command(benches, "speed", "Trajectory forecast in a second, beside GFN2-xTB, and what limits it.")
     _forecasts(command, protocols=["F1", "P3"], page="speed", seeds=False)
-    command.add_argument(
-        "--device", default="cpu", choices=["cpu", "cuda"], help="that forecasts; training has its own"
-    )
+    command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="that forecasts are timed on")
 
 
 def _forecasts(command, *, protocols: list[str], page: str, seeds: bool = True) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import torch
 from vibrating import vibrating_ethanol
 
 from asteroid_nb.data.trajectory import Trajectory
@@ -25,3 +26,9 @@ def shaken_ethanol() -> Trajectory:
 def tiny_run() -> Run:
     """Return a run on `shaken_ethanol`; nobody may change it."""
     return train(shaken_ethanol(), settings=TINY, fit_settings=ONE_EPOCH, observers=())
+
+
+def same(one: Run, other: Run) -> bool:
+    """Return whether two runs have the same weights, to the last bit."""
+    first, second = one.model.state_dict(), other.model.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

@@ -111,7 +111,6 @@ class NewtonSkip(nn.Module):
         n_back: frames before a row's that it may look at.
     """
 
-    kind = "newton"
     dt_fs: Tensor
 
     def __init__(self, molecule: Molecule, *, horizon: int, n_back: int) -> None:

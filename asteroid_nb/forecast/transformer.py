@@ -262,7 +262,7 @@ class STITransformer(nn.Module):
             self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
         rows = self._start(some.history, self.rows, self.environment(some.history, self.rows))
         row_error = (rows[:, -1, 1:] - some.truth).square()
-        slot_error = (self.start_forecast(some) - some.truth).square()
+        slot_error = (self.start_forecast(some) - some.truth).square() if self.autoregressive else row_error
         for scale, error in ((self.row_scale, row_error), (self.slot_scale, slot_error)):
             by_group = self.environment.over_group(error.mean((0, 3)).T)[self.environment.group].T
             scale.copy_(by_group.sqrt().clamp(min=1e-6))

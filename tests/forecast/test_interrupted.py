@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-import torch
 from straight_line import Watcher, without_seconds
-from trained import ONE_EPOCH, TINY, shaken_ethanol
+from trained import ONE_EPOCH, TINY, same, shaken_ethanol
 from vibrating import vibrating_ethanol
 
 from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch, TrajectoryTooShort
@@ -26,11 +25,6 @@ WITH_CHANCE = TINY.replace(conjugate="subset", decode="autoregressive")
 def trained(settings: STISettings = TINY, fit_settings: FitSettings = TWO_EPOCHS, **options) -> Run:
     options = {"observers": ()} | options
     return train(options.pop("data", shaken_ethanol()), settings=settings, fit_settings=fit_settings, **options)
-
-
-def same(one: Run, other: Run) -> bool:
-    first, second = one.model.state_dict(), other.model.state_dict()
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from molecules_for_tests import shaken
 from safetensors.torch import load_file, save_file
 from straight_line import Watcher
 from torch.testing import assert_close
-from trained import ONE_EPOCH, TINY
+from trained import ONE_EPOCH, TINY, same
 from vibrating import vibrating_ethanol
 
 from asteroid_nb.errors import CorruptModel, InvalidSettings, InvalidTrajectory, ModelMismatch
@@ -104,11 +104,6 @@ TWO_EPOCHS = dataclasses.replace(ONE_EPOCH, n_epochs=2, batch_size=32)
 def trained(settings: STISettings = FAST, fit_settings: FitSettings = TWO_EPOCHS, **options) -> Run:
     chosen = {"observers": (), "potential": {"n_steps": 12, "n_path_steps": 4, "batch_size": 32}, **options}
     return train(vibrating_ethanol(240, dt_fs=1.0), settings=settings, fit_settings=fit_settings, **chosen)
-
-
-def same(one: Run, other: Run) -> bool:
-    first, second = one.model.state_dict(), other.model.state_dict()
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 class TestRuns:

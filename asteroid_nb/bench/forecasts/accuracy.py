@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from asteroid_nb.bench.forecasts.arms import USUAL_RIDGES, Arm, fit_rivals, train_all
-from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
+from asteroid_nb.bench.forecasts.arms import USUAL_RIDGES, compared, fit_rivals, record_of
+from asteroid_nb.bench.forecasts.protocols import Protocol
 from asteroid_nb.bench.sources import Source
-from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.finding import Finding, Rule, spread, write
 
 Record = dict[str, Any]
@@ -68,24 +67,12 @@ def run(
     Raises:
         InvalidSettings: a name that is no protocol.
     """
-    if unknown := [name for name in protocols if name not in PROTOCOLS]:
-        raise InvalidSettings(f"No protocol is called {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
-    folder.mkdir(parents=True, exist_ok=True)
-    asked = [(PROTOCOLS[name], source) for source in sources for name in protocols]
-    arms = {
-        (protocol.name, source): [
-            Arm(source=source, protocol=protocol.name, seed=seed, n_epochs=n_epochs) for seed in range(seeds)
-        ]
-        for protocol, source in asked
-    }
-    for protocol, source in asked:
-        protocol.parts(source.trajectories())  # what does not fit is told of before hours of training
-    train_all(folder, [one for listed in arms.values() for one in listed], processes=processes)
     found = [
-        accuracy(protocol, source, train_all(folder, arms[protocol.name, source], processes=0),
-                 fit_rivals(folder, source, protocol.name))
-        for protocol, source in asked
-    ]  # fmt: skip
+        accuracy(protocol, source, [record_of(folder, arm) for arm in arms], fit_rivals(folder, source, protocol.name))
+        for protocol, source, arms in compared(
+            folder, sources, protocols, seeds=seeds, n_epochs=n_epochs, processes=processes
+        )
+    ]
     about = f"{n_epochs} epochs, {seeds} seeds; no window of the test was seen or chosen by."
     path = write(folder, page, found, command=command, about=about)
     print(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -17,7 +18,7 @@ from asteroid_nb.bench.sources import Source
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.splits import Split
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.errors import TrainingDiverged
+from asteroid_nb.errors import InvalidSettings, TrainingDiverged
 from asteroid_nb.evaluation import evaluate
 from asteroid_nb.files import replacing
 from asteroid_nb.finding import plain
@@ -77,7 +78,7 @@ class Arm:
     def asked(self) -> Protocol:
         return PROTOCOLS[self.protocol]
 
-    @property
+    @functools.cached_property  # asked for often, and it looks at the data
     def settings(self) -> STISettings:
         """Return the protocol's model; it starts from Newton's equations where a potential can be learnt."""
         start = "newton" if can_be_learnt(self.source.trajectories()[0]) else "ridge"
@@ -89,13 +90,7 @@ class Arm:
 
     def folder(self, folder: Path) -> Path:
         """Return where run and record are kept; other settings, or other frames, have another name."""
-        chosen = (
-            self.settings,
-            potential_fit.CHOICES,
-            NEWTON_STEPS,
-            ObjectiveSettings(**self.objective),
-            self.fit_settings,
-        )
+        chosen = (self.settings, ObjectiveSettings(**self.objective), self.fit_settings, _choices())
         return _folder(folder, self.source, self.protocol, f"{self.label}-seed{self.seed}", repr(chosen))
 
     def load(self, folder: Path) -> Run:
@@ -208,6 +203,38 @@ def record_of(folder: Path, arm: Arm, name: str = RECORD) -> dict[str, Any]:
 def usual_ridges(parts: Split) -> list[Baseline]:
     """Return the ridge maps that published tables would show."""
     return [one for one in rivals(parts.train, parts.validation) if one.name in USUAL_RIDGES]
+
+
+def compared(
+    folder: Path,
+    sources: Sequence[Source],
+    protocols: Sequence[str],
+    *,
+    n_epochs: int,
+    processes: int,
+    seeds: int = 1,
+) -> list[tuple[Protocol, Source, list[Arm]]]:
+    """Train, of every protocol on every source, the arms that are not there yet, and return them all.
+
+    Raises:
+        InvalidSettings: a name that is no protocol.
+    """
+    if unknown := [name for name in protocols if name not in PROTOCOLS]:
+        raise InvalidSettings(f"No protocol is called {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = [
+        (
+            PROTOCOLS[name],
+            source,
+            [Arm(source=source, protocol=name, seed=seed, n_epochs=n_epochs) for seed in range(seeds)],
+        )
+        for source in sources
+        for name in protocols
+    ]
+    for protocol, source, _ in asked:
+        protocol.parts(source.trajectories())  # what does not fit is told of before hours of training
+    train_all(folder, [arm for _, _, arms in asked for arm in arms], processes=processes)
+    return asked
 
 
 def train_all(folder: Path, arms: Sequence[Arm], *, processes: int) -> list[dict[str, Any]]:

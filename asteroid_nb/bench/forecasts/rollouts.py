@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from asteroid_nb.bench.forecasts.accuracy import failures
-from asteroid_nb.bench.forecasts.arms import Arm, keep, record_of, train_all, usual_ridges
-from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
+from asteroid_nb.bench.forecasts.arms import Arm, compared, keep, record_of, usual_ridges
+from asteroid_nb.bench.forecasts.protocols import Protocol
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.bench.timing import one_thread
 from asteroid_nb.data.windows import Windows
-from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.finding import Finding, Rule, spread, write
 from asteroid_nb.forecast.newton import LearnedNewton, NewtonSkip
 from asteroid_nb.metrics.structure import BREAK_ANG
@@ -52,21 +51,10 @@ def run(
     Raises:
         InvalidSettings: a name that is no protocol.
     """
-    if unknown := [name for name in protocols if name not in PROTOCOLS]:
-        raise InvalidSettings(f"No protocol is called {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
-    folder.mkdir(parents=True, exist_ok=True)
-    asked = [(PROTOCOLS[name], source) for source in sources for name in protocols]
-    arms = {
-        (protocol.name, source): [
-            Arm(source=source, protocol=protocol.name, seed=seed, n_epochs=n_epochs) for seed in range(seeds)
-        ]
-        for protocol, source in asked
-    }
-    for protocol, source in asked:
-        protocol.parts(source.trajectories())  # what does not fit is told of before hours of training
-    train_all(folder, [one for listed in arms.values() for one in listed], processes=processes)
-    found = [rollouts(folder, protocol, source, arms[protocol.name, source], length_fs=length_fs, n_starts=n_starts)
-             for protocol, source in asked]  # fmt: skip
+    found = [
+        rollouts(folder, *one, length_fs=length_fs, n_starts=n_starts)
+        for one in compared(folder, sources, protocols, seeds=seeds, n_epochs=n_epochs, processes=processes)
+    ]
     about = f"{n_epochs} epochs, {seeds} seeds; starts on the walker that nothing was learnt or chosen by."
     path = write(folder, page, found, command=command, about=about)
     print(path.read_text(encoding="utf-8"))
@@ -119,10 +107,11 @@ def _of_rivals(
 
 
 def _halves(test: Windows) -> RolloutQuality:
-    """Return how the first half of what the windows cover is judged by the second."""
+    """Return how the first half of what the windows cover is judged by the second, which shares no frame with it."""
     half = len(test) // 2
-    late = Windows(test.trajectories, test.shape, starts=test.starts[half:])
-    return judge(covered(Windows(test.trajectories, test.shape, starts=test.starts[:half])), late)
+    early, late = test.starts[:half], test.starts[half + test.shape.span_frames :]
+    first, second = (Windows(test.trajectories, test.shape, starts=starts) for starts in (early, late))
+    return judge(covered(first), second)
 
 
 def _chain(forecaster: Any, arm: Arm, length_fs: float, n_starts: int) -> Record:

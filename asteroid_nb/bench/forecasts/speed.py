@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from asteroid_nb.bench.forecasts.arms import Arm, record_of, train_all, usual_ridges
-from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
+from asteroid_nb.bench.forecasts.arms import compared, record_of, usual_ridges
+from asteroid_nb.bench.forecasts.protocols import Protocol
 from asteroid_nb.bench.forecasts.roofline import Peaks, Work, measured, median_s, peaks
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.bench.timing import one_thread
@@ -57,19 +57,14 @@ def run(
     Raises:
         InvalidSettings: a name that is no protocol, or a device that is not there.
     """
-    if unknown := [name for name in protocols if name not in PROTOCOLS]:
-        raise InvalidSettings(f"No protocol is called {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
     if device == "cuda" and not torch.cuda.is_available():
         raise InvalidSettings("--device was cuda, but torch finds no GPU here. Leave it out to use the CPU.")
-    folder.mkdir(parents=True, exist_ok=True)
-    asked = [(PROTOCOLS[name], source) for source in sources for name in protocols]
-    arms = [Arm(source=source, protocol=protocol.name, n_epochs=n_epochs) for protocol, source in asked]
-    train_all(folder, arms, processes=processes)
+    asked = compared(folder, sources, protocols, n_epochs=n_epochs, processes=processes)
     with one_thread():
         limits = peaks(torch.device(device))
         found = [
-            speed(arm.load(folder), *pair, limits, device=torch.device(device))
-            for arm, pair in zip(arms, asked, strict=True)
+            speed(arm.load(folder), protocol, source, limits, device=torch.device(device))
+            for protocol, source, (arm,) in asked
             if "failed" not in record_of(folder, arm)
         ]
     told = f"{limits.flops / 1e9:.0f} GFlop/s of large matrices, {limits.bytes_per_s / 1e9:.1f} GB/s of copies"
