@@ -108,7 +108,7 @@ def _train(commands) -> None:
     )
     _data(command)
     _fitting(command, n_epochs=8)
-    command.add_argument("--preset", default="notebook", help="tiny, notebook or large")
+    command.add_argument("--preset", default="default", help="default, tiny, notebook or large")
     command.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the model or the loss"
     )

@@ -38,7 +38,7 @@ def run(name: str, *, folder: Path, fit_settings: FitSettings, resume: bool = Fa
     )
     last = len(walkers)
     print(f"Train on walkers 1 to {last - 2}, validate on {last - 1}, test on {last}. Run folder: {folder}")
-    trained = train(walkers, fit_settings=fit_settings, folder=folder, resume=resume)
+    trained = train(walkers, settings="notebook", fit_settings=fit_settings, folder=folder, resume=resume)
     if not trained.finished:
         print(f"Stopped. Go on with the same command and --out {folder} --resume")
         return trained

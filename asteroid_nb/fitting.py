@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from asteroid_nb.captured import recorder
 from asteroid_nb.checkpoints import differing_tensor, load_checkpoint, save_checkpoint
 from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch, TrainingDiverged
-from asteroid_nb.fit_settings import FitSettings, make_fabric
+from asteroid_nb.fit_settings import FitSettings, device_and_precision, make_fabric
 from asteroid_nb.progress import Interruptible, Observer, Observers
 
 __all__ = ["FitResult", "FitSettings", "Task", "fit"]
@@ -33,7 +34,8 @@ class Task(Protocol):
 
     It may also have ``identity``, a mapping of plain values (settings of the model and the loss, what the data are)
     that a resumed training must share with the interrupted one; and ``measured``, numbers by name that each validation
-    leaves there and that join the epoch's record.
+    leaves there and that join the epoch's record; and ``steps_alike``, True where a step does the same work for every
+    batch of one shape, whatever ``done`` is, and never waits for a GPU.
     """
 
     @property
@@ -131,6 +133,8 @@ class _Loop:
         self.epoch = self.step_in_epoch = self.step = 0
         self.loss_sum = self.seconds = self.clock = 0.0
         self.best: dict[str, Tensor] = {}
+        alone_on_a_gpu = self.fabric.device.type == "cuda" and self.fabric.world_size == 1
+        self.recorder = recorder(task, device_and_precision(settings)[1]) if alone_on_a_gpu else None
         self.result = FitResult()
 
     @property
@@ -175,7 +179,10 @@ class _Loop:
 
     def _step(self, batch: Any) -> None:
         torch.manual_seed(_mixed(self.settings.seed, self.step, self.fabric.global_rank))
-        losses = self.task.loss(self.model, batch, done=self.step / self.n_steps)
+        if self.recorder is not None:
+            losses = self.recorder(batch)
+        else:
+            losses = self.task.loss(self.model, batch, done=self.step / self.n_steps)
         self.fabric.backward(losses["loss"])
         clipped = {"max_norm": self.settings.clip_norm, "error_if_nonfinite": False}
         norm: Any = self.fabric.clip_gradients(self.model, self.optimiser, **clipped)

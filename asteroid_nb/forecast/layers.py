@@ -153,7 +153,8 @@ class DecoderLayer(nn.Module):
         """Return the slots' tokens; with a cache ``x`` holds the new slots alone.
 
         Args:
-            memory: [windows, nodes, keys, width], what each node may read of the encoder.
+            memory: [windows, rows, nodes, width], the encoder's; each node reads its own over time and everybody's at
+                the present.
         """
         over_time = self.norms[0](x).transpose(1, 2)
         projected = self.temporal.project(over_time)
@@ -161,11 +162,22 @@ class DecoderLayer(nn.Module):
             projected = cache.temporal = joined(cache.temporal, projected)
         x = x + self.temporal(over_time, projected=projected, bias=biases.temporal).transpose(1, 2)
         x = self.spatial(x, biases, cache)
-        read = cache.memory if cache is not None and cache.memory is not None else self.transformation.project(memory)
+        read = cache.memory if cache is not None and cache.memory is not None else self._readable(memory)
         if cache is not None:
             cache.memory = read
         x = x + self.transformation(self.norms[1](x).transpose(1, 2), projected=read).transpose(1, 2)
         return x + self.feed_forward(x)
+
+    def _readable(self, memory: Tensor) -> KeysValues:
+        """Return [windows, nodes, heads, rows + nodes, ...]: each token is projected once, however many read it."""
+        keys, values = self.transformation.project(memory)
+        return _own_then_present(keys), _own_then_present(values)
+
+
+def _own_then_present(x: Tensor) -> Tensor:
+    """Arrange [windows, rows, heads, nodes, ...] for each node: its own over time, then everybody's at the present."""
+    present = x[:, -1:].expand(-1, x.shape[3], -1, -1, -1)
+    return torch.cat([x.permute(0, 3, 2, 1, 4), present], dim=-2)
 
 
 def joined(past: KeysValues | None, new: KeysValues) -> KeysValues:

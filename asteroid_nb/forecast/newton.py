@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Molecule, Window, Windows
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.forecast.bent_frames import LONGEST_FS
 from asteroid_nb.forecast.frames import full_precision
-from asteroid_nb.forecast.potential import Potential
+from asteroid_nb.forecast.potential import MOST_ATOMS, Potential, ReadBack
 from asteroid_nb.forecast.potential_fit import learn_potential
 from asteroid_nb.forecast.verlet import integrate, steps_a_frame
 from asteroid_nb.progress import Observer
@@ -73,7 +74,7 @@ def _mended(potential: Potential, history: Tensor, guess: Tensor, *, dt_fs: floa
     back_from = lambda speeds, here: integrate(potential, here, -speeds, dt_fs=dt_fs, n=n_back)  # noqa: E731
     slopes = _slopes(back_from, now, guess)
     square = slopes.mT @ slopes + STIFFNESS * torch.eye(slopes.shape[2], dtype=slopes.dtype, device=slopes.device)
-    inverse = torch.linalg.solve(square, slopes.mT).to(guess)
+    inverse = torch.linalg.solve_ex(square, slopes.mT).result.to(guess)  # a check would wait for a GPU
     off = back_from(guess, now) - seen
     fastest, share = FASTEST * _size(guess), torch.ones_like(guess[:, :1, :1])
     for _ in range(MENDED):
@@ -118,6 +119,7 @@ class NewtonSkip(nn.Module):
         self.horizon, self.n_back = horizon, min(n_back, FRAMES_BACK)
         self.potential = Potential(molecule).requires_grad_(False)
         self.register_buffer("dt_fs", torch.tensor(1.0))
+        self._spacing = ReadBack()
 
     @torch.no_grad()
     def forward(
@@ -127,7 +129,7 @@ class NewtonSkip(nn.Module):
         back = torch.arange(self.n_back, -1, -1, device=sequence.device)
         with full_precision(sequence):
             rows = sequence[:, times[:, None] - back].flatten(0, 1)
-            dt_fs = float(self.dt_fs)
+            dt_fs = self._spacing(self.dt_fs)
             speeds = velocities_of(self.potential, rows, dt_fs=dt_fs)
             path = integrate(self.potential, rows[:, -1], speeds, dt_fs=dt_fs, n=columns or self.horizon)
         return torch.cat([rows[:, -1:], path], dim=1).unflatten(0, (len(sequence), len(times)))
@@ -141,12 +143,17 @@ class NewtonSkip(nn.Module):
 
     def steps_fit(self, dt_fs: float, stride_frames: int) -> bool:
         """Return whether frames so far apart are a whole number of steps, each of some stored frames."""
-        step_fs = float(self.potential.step_fs)
+        step_fs = self.potential.step
         each = dt_fs / step_fs if step_fs > 0 else math.inf
         whole = (
             each < MOST_STEPS and math.isclose(each, round(each), abs_tol=1e-3) and 1 <= round(each) <= stride_frames
         )
         return whole and step_fs <= 1.01 * LONGEST_FS and math.isclose(float(self.dt_fs), dt_fs, rel_tol=1e-4)
+
+
+def can_be_learnt(trajectory: Trajectory) -> bool:
+    """Return whether frames are close enough, and atoms few enough and in no box, for a potential of all pairs."""
+    return trajectory.dt_fs <= LONGEST_FS and 2 <= trajectory.n_atoms <= MOST_ATOMS and trajectory.cell is None
 
 
 class LearnedNewton:

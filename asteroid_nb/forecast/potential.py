@@ -19,6 +19,18 @@ from asteroid_nb.units import EV_PER_AMU_ANG2_PER_FS2
 MOST_ATOMS = 64
 
 
+class ReadBack:
+    """The number in a tensor, read back only where it changed: each time a GPU would be waited for."""
+
+    def __init__(self) -> None:
+        self.tensor, self.version, self.value = torch.empty(0), -1, 0.0
+
+    def __call__(self, tensor: Tensor) -> float:
+        if tensor is not self.tensor or tensor._version != self.version:
+            self.tensor, self.version, self.value = tensor, tensor._version, float(tensor)
+        return self.value
+
+
 class Potential(nn.Module):
     """Energies of one molecule from its inverse interatomic distances.
 
@@ -61,6 +73,12 @@ class Potential(nn.Module):
         widths = [n_pairs, *[width] * layers]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
         self.last = nn.Linear(width, 1)
+        self._step = ReadBack()
+
+    @property
+    def step(self) -> float:
+        """Return the step in fs that it is meant for."""
+        return self._step(self.step_fs)
 
     def forward(self, positions: Float[Tensor, "frames atoms 3"]) -> Float[Tensor, "frames atoms 3"]:
         """Return forces in eV/Å."""

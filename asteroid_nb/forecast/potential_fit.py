@@ -50,6 +50,7 @@ class PotentialTask:
     validation: BentFrames
     exchanges: Int[np.ndarray, "symmetries atoms"]
     batch_size: int
+    steps_alike = True
 
     @property
     def n_steps(self) -> int:
@@ -99,7 +100,7 @@ class Follower(nn.Module):
     def forward(self, seen: Float[Tensor, "paths 2 atoms 3"], n: int) -> Float[Tensor, "paths steps atoms 3"]:
         """Return ``n`` frames, each a step of the potential after the one before."""
         before, now = seen.unbind(1)
-        step_fs = float(self.potential.step_fs)
+        step_fs = self.potential.step
         velocities = (now - before) / step_fs + 0.5 * step_fs * self.potential.accelerations(now)
         return integrate(self.potential, now, velocities, dt_fs=step_fs, n=n)
 
@@ -122,6 +123,7 @@ class PathTask:
     frames: str
     scale: Tensor = field(init=False)
     off_at_first: Tensor = field(init=False)
+    steps_alike = True
 
     def __post_init__(self) -> None:
         self.checked = self.validation.subset(most=MOST_VALIDATED)
@@ -153,7 +155,8 @@ class PathTask:
     def loss(self, model: nn.Module, batch: Tensor, *, done: float) -> dict[str, Tensor]:
         """Return the mean distance from the true path, in units of what it was at first at each lead time."""
         off = model(batch[:, :2], batch.shape[1] - 2) - batch[:, 2:]
-        off = off / self.scale.to(off.device)[:, None, None]
+        self.scale = self.scale.to(off.device)
+        off = off / self.scale[:, None, None]
         return {"loss": (off.square().sum(-1) + 1e-6).sqrt().mean()}
 
     def validate(self, model: nn.Module, *, device: torch.device) -> float:

@@ -72,6 +72,7 @@ class Run:
         epochs = f"{len(self.history)} epochs" if self.history else "untrained"
         best = min((record["validation_loss"] for record in self.history), default=float("nan"))
         said = f", validation {best:.2f} × the error of {self.start_name}" if self.history else ""
+        said += ", which therefore stands" if self.finished and self.settings.decode == "parallel" and best >= 1 else ""
         return f"<Run of the {self.name}: {epochs}{said}>"
 
     @property

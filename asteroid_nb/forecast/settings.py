@@ -31,6 +31,7 @@ class STISettings:
             first frame, or "none" (rotations are learnt from augmentation).
         skip: what training starts from and corrects: a linear forecast, or "newton", the path of a potential learnt
             from the training frames (`asteroid_nb.forecast.potential`; stored at most 1.5 fs apart, at most 64 atoms).
+            "auto" is "newton" where `train` finds that one can be learnt, and "ridge" elsewhere.
         spatial: which attention over atoms.
         fusion: of local and global.
         local: "neighbours" in space, or "variable": each atom over its own time.
@@ -56,7 +57,7 @@ class STISettings:
     slot_frames: int = 16
     state: Literal["positions+velocities", "positions"] = "positions+velocities"
     frame: Literal["local", "window", "none"] = "local"
-    skip: Literal["ridge", "newton", "constant_velocity", "none"] = "ridge"
+    skip: Literal["auto", "ridge", "newton", "constant_velocity", "none"] = "auto"
     spatial: Literal["local+global", "local", "global"] = "local+global"
     fusion: Literal["sequential", "gated"] = "sequential"
     local: Literal["neighbours", "variable"] = "neighbours"
@@ -191,11 +192,21 @@ def _check_values(settings: Any) -> None:
             raise InvalidSettings(f"{name} was {value!r}; it must be {needed}.")
 
 
+#: By name; "notebook" has a start that takes seconds, the better one takes minutes.
 PRESETS: dict[str, STISettings] = {
+    "default": STISettings(),
     "tiny": STISettings(
-        history=8, horizon=8, width=48, encoder_layers=2, decoder_layers=1, delay_frames=4, row_stride=2, slot_frames=4
-    ),
-    "notebook": STISettings(),
+        history=8,
+        horizon=8,
+        width=48,
+        encoder_layers=2,
+        decoder_layers=1,
+        delay_frames=4,
+        row_stride=2,
+        slot_frames=4,
+        skip="ridge",
+    ),  # fmt: skip
+    "notebook": STISettings(skip="ridge"),
     "large": STISettings(width=256, heads=8, encoder_layers=4, decoder_layers=3, row_stride=1, slot_frames=4),
 }
 

@@ -10,10 +10,15 @@ Entropy 24:1651.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
 from asteroid_nb.shapes import Bool, Float, Int
+
+#: Frames that head a row: a tensor, or numbers, which no GPU has to be waited for.
+Rows = Int[Tensor, " rows"] | tuple[int, ...]
 
 
 def frame_index(rows: Int[Tensor, " rows"], horizon: int) -> Int[Tensor, "rows columns"]:
@@ -34,36 +39,44 @@ def delay_matrix(
 
 
 def anti_diagonal_mean(
-    matrix: Float[Tensor, "windows rows columns atoms 3"], rows: Int[Tensor, " rows"]
+    matrix: Float[Tensor, "windows rows columns atoms 3"], rows: Rows
 ) -> Float[Tensor, "windows frames atoms 3"]:
     """Return one value per frame: the mean over all cells that hold it.
 
     The frames run from min(rows) to max(rows) + horizon. Broadcast back over the cells this is the orthogonal
-    projection onto Hankel tensors.
+    projection onto Hankel tensors. One between sparse rows that no cell holds counts as one cell of zero.
     """
-    n_windows, n_rows, n_columns, *rest = matrix.shape
-    index = (frame_index(rows, n_columns - 1) - rows.min()).flatten()
-    n_frames = int(index.max()) + 1
-    summed = matrix.new_zeros(n_windows, n_frames, *rest).index_add(1, index, matrix.flatten(1, 2))
-    return summed / count_cells(index, n_frames).to(matrix.dtype).view(1, -1, 1, 1)
+    known, (n_windows, _, n_columns, *rest) = _numbers(rows), matrix.shape
+    index, counts = cells(known, n_columns - 1, matrix.device)
+    summed = matrix.new_zeros(n_windows, len(counts), *rest).index_add(1, index.flatten(), matrix.flatten(1, 2))
+    return summed / counts.to(matrix.dtype).view(1, -1, 1, 1)
 
 
-def count_cells(index: Tensor, n_frames: int) -> Tensor:
-    """Return how many cells hold each frame; one between sparse rows that no cell holds counts as one cell of zero."""
-    return torch.bincount(index, minlength=n_frames).clamp(min=1)
+def _numbers(rows: Rows) -> tuple[int, ...]:
+    return rows if isinstance(rows, tuple) else tuple(rows.tolist())
+
+
+@functools.lru_cache(maxsize=64)
+def cells(rows: tuple[int, ...], horizon: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return [rows, columns], counted from the first row, which frame each cell holds; [frames] how many hold each."""
+    index = [[row - min(rows) + column for column in range(horizon + 1)] for row in rows]
+    counts = [0] * (max(rows) - min(rows) + horizon + 1)
+    for frame in (frame for row in index for frame in row):
+        counts[frame] += 1
+    return torch.tensor(index, device=device), torch.tensor(counts, device=device).clamp(min=1)
 
 
 def forecast_from(
-    matrix: Float[Tensor, "windows rows columns atoms 3"], rows: Int[Tensor, " rows"], history: int
+    matrix: Float[Tensor, "windows rows columns atoms 3"], rows: Rows, history: int
 ) -> Float[Tensor, "windows horizon atoms 3"]:
     """Return the future part of the anti-diagonal means: the STI forecast."""
-    return anti_diagonal_mean(matrix, rows)[:, history - int(rows.min()) :]
+    return anti_diagonal_mean(matrix, rows)[:, history - min(_numbers(rows)) :]
 
 
 def determined_state_loss(
     matrix: Float[Tensor, "windows rows columns atoms 3"],
     seen: Float[Tensor, "windows history atoms 3"],
-    rows: Int[Tensor, " rows"],
+    rows: Rows,
     *,
     scale_ang: Tensor | float = 1.0,
 ) -> Float[Tensor, ""]:
@@ -72,15 +85,16 @@ def determined_state_loss(
     Args:
         scale_ang: unit of the error, which may be a tensor [columns, 1, 1] that varies with the column.
     """
-    mask = known_mask(rows, seen.shape[1], matrix.shape[2] - 1)
-    frames = frame_index(rows, matrix.shape[2] - 1).clamp(max=seen.shape[1] - 1)
-    error = (matrix - seen[:, frames]) / scale_ang
-    return error.square().mean((0, 3, 4))[mask].sum() / mask.sum()
+    known, last = _numbers(rows), seen.shape[1] - 1
+    frames = cells(known, matrix.shape[2] - 1, matrix.device)[0] + min(known)
+    error = ((matrix - seen[:, frames.clamp(max=last)]) / scale_ang).square().mean((0, 3, 4))
+    mask = frames <= last
+    return torch.where(mask, error, 0).sum() / mask.sum()
 
 
 def future_consistency_loss(
     matrix: Float[Tensor, "windows rows columns atoms 3"],
-    rows: Int[Tensor, " rows"],
+    rows: Rows,
     history: int,
     *,
     scale_ang: Tensor | float = 1.0,
@@ -92,9 +106,9 @@ def future_consistency_loss(
     Args:
         scale_ang: unit of the distance, which may be a tensor [horizon] that varies with the lead time of the frame.
     """
-    horizon = matrix.shape[2] - 1
-    frames = frame_index(rows, horizon)
-    distance = (matrix - anti_diagonal_mean(matrix, rows)[:, frames - int(rows.min())]).square().mean((0, 3, 4))
-    unknown = frames >= history
-    scale = torch.as_tensor(scale_ang, device=matrix.device).expand(horizon)
-    return (distance[unknown] / scale[frames[unknown] - history].square()).mean()
+    known, horizon = _numbers(rows), matrix.shape[2] - 1
+    index, _ = cells(known, horizon, matrix.device)
+    distance = (matrix - anti_diagonal_mean(matrix, known)[:, index]).square().mean((0, 3, 4))
+    ahead = index + (min(known) - history)
+    scale = torch.as_tensor(scale_ang, device=matrix.device).expand(horizon)[ahead.clamp(min=0)]
+    return torch.where(ahead >= 0, distance / scale.square(), 0).sum() / (ahead >= 0).sum()

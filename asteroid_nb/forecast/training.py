@@ -20,7 +20,7 @@ from asteroid_nb.errors import InvalidSettings, ModelMismatch
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
-from asteroid_nb.forecast.newton import NewtonSkip
+from asteroid_nb.forecast.newton import NewtonSkip, can_be_learnt
 from asteroid_nb.forecast.potential_fit import paths_file
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
@@ -72,6 +72,11 @@ class ForecastTask:
     @property
     def n_steps(self) -> int:
         return max(1, len(self.train) // self.batch_size)
+
+    @property
+    def steps_alike(self) -> bool:
+        """Return whether a GPU may replay a step, which it may not where slots continue from truth by chance."""
+        return not self.model.autoregressive
 
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Window]:
         """Yield full batches of augmented windows in the model's frame, gathered on the device that trains."""
@@ -143,7 +148,7 @@ def lead_scale(scale: Tensor) -> Tensor:
 
 def loss_terms(model: STITransformer, prediction: Prediction, window: Window, *, forced: bool) -> dict[str, Tensor]:
     """Return every term of the loss, in units of the start's error."""
-    rows, history = model.rows, model.settings.history
+    rows, history = model.settings.rows, model.settings.history
     near_far = lead_scale(model.row_scale)
     own = (lead_scale(model.slot_scale) if forced else near_far).view(-1, 1, 1)
     terms = {"decoder": ((prediction.forecast - window.truth) / own).square().mean()}
@@ -175,7 +180,7 @@ def loss_weights(objective: ObjectiveSettings) -> dict[str, float]:
 def train(
     trajectories: Trajectory | Sequence[Trajectory],
     *,
-    settings: STISettings | str = "notebook",
+    settings: STISettings | str = "default",
     objective: ObjectiveSettings | None = None,
     fit_settings: FitSettings | None = None,
     stride_frames: int = 1,
@@ -188,7 +193,8 @@ def train(
 ) -> Run:
     """Train an STI-Transformer and return it with the windows it has not seen.
 
-    The last trajectory is kept for testing and the one before it for validation; one or two are split in time.
+    The last trajectory is kept for testing and the one before it for validation; one or two are split in time. Where
+    no epoch forecast the validation windows better than the start, the start is what is returned.
 
     Args:
         trajectories: of one molecule at one spacing.
@@ -208,6 +214,7 @@ def train(
     fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
     parts = parts or split(trajectories, settings.window_shape(stride_frames))
     _must_be_cut_for(settings, parts)
+    settings = _with_a_start(settings, objective, fit_settings, parts.train)
     start = _options_of_start(settings, fit_settings, potential)
     torch.manual_seed(fit_settings.seed)
     model = STITransformer(settings, parts.train.molecule)
@@ -224,11 +231,24 @@ def train(
         run = Run(model, parts.train.dt_fs, split=parts, finished=False)
     else:
         result = fit(task, fit_settings, checkpoint=checkpoint, resume=going_on, observers=watching)
+        if result.finished and settings.decode == "parallel" and result.best_validation >= 1.0:
+            model.stay_at_start()
         run = Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
         _forget(beginning)  # the checkpoint holds it now
     if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
         run.save(folder)
     return run
+
+
+def _with_a_start(
+    settings: STISettings, objective: ObjectiveSettings, fit_settings: FitSettings, windows: Windows
+) -> STISettings:
+    """Return settings that say what to start from: Newton's equations where clean frames allow to learn a potential."""
+    if settings.skip != "auto":
+        return settings
+    clean, alone = objective.noise_ang == 0, fit_settings.n_devices * fit_settings.n_nodes == 1
+    learnable = settings.seen_frames > 1 and can_be_learnt(windows.trajectories[0])
+    return settings.replace(skip="newton" if clean and alone and learnable else "ridge")
 
 
 def _options_of_start(

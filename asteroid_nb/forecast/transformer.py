@@ -43,7 +43,7 @@ class STITransformer(nn.Module):
     """Predicts ``horizon`` frames of every atom from ``history`` frames.
 
     Args:
-        settings: its make.
+        settings: its make; ``skip="auto"`` is "ridge" here, where nothing is known of the frames.
         molecule: species, bonds and the reference structure.
     """
 
@@ -57,6 +57,7 @@ class STITransformer(nn.Module):
 
     def __init__(self, settings: STISettings, molecule: Molecule) -> None:
         super().__init__()
+        settings = settings.replace(skip="ridge") if settings.skip == "auto" else settings
         self.settings, self.molecule = settings, molecule
         kind = "local" if settings.frame == "local" else "fixed"
         self.environment = Environment(
@@ -115,19 +116,18 @@ class STITransformer(nn.Module):
         matrix = sti_forecast = reconstruction = None
         if self.settings.sti:
             matrix = self.delay_matrices(memory, states, skip_rows)
-            sti_forecast = sti.forecast_from(matrix, self.rows, self.settings.history)
+            sti_forecast = sti.forecast_from(matrix, self.settings.rows, self.settings.history)
             if self.training and self.conjugate is not None:
                 reconstruction = self.conjugate(matrix, states.frames, self.embed_rows.who)
-        readable = self._readable(memory)
         if self.settings.decode == "none":
             assert sti_forecast is not None, "settings refuse decode='none' without STI"
             forecast = sti_forecast
         elif not self.autoregressive:
-            forecast = self._decode_parallel(window, readable, skip_rows, sti_forecast)
+            forecast = self._decode_parallel(window, memory, skip_rows, sti_forecast)
         elif teacher_forcing >= 1.0:
-            forecast = self._decode_teacher_forced(window, readable)
+            forecast = self._decode_teacher_forced(window, memory)
         else:
-            forecast = self.generate(window, readable, teacher_forcing=teacher_forcing, cached=cached)
+            forecast = self.generate(window, memory, teacher_forcing=teacher_forcing, cached=cached)
         return Prediction(forecast, matrix, sti_forecast, reconstruction)
 
     def _start(
@@ -156,14 +156,8 @@ class STITransformer(nn.Module):
         added = out_of(states.frames, components * self.row_scale.T[..., None]).movedim(2, 3)
         return torch.cat([skip_rows[:, :, :1], skip_rows[:, :, 1:] + added], dim=2)
 
-    def _readable(self, memory: Tensor) -> Float[Tensor, "windows nodes keys width"]:
-        """Return what each node may read: its own memory over time and everybody's at the present."""
-        over_time = memory.transpose(1, 2)
-        present = memory[:, -1:].expand(-1, memory.shape[2], -1, -1)
-        return torch.cat([over_time, present], dim=2)
-
     def _decode(
-        self, states: State, readable: Tensor, *, first: int = 0, caches: Caches | None = None
+        self, states: State, memory: Tensor, *, first: int = 0, caches: Caches | None = None
     ) -> Float[Tensor, "windows slots frames atoms 3"]:
         """Return what the decoder adds to each slot, still unscaled; ``first`` numbers the first token given."""
         x = self.embed_slots(states.features, first)
@@ -171,7 +165,7 @@ class STITransformer(nn.Module):
         local, wide = self.decoder_bias(states.anchor)
         biases = Biases(local, wide, causal(n_new, first + n_new, x.device))
         for layer, cache in zip(self.decoder, caches.layers if caches else [None] * len(self.decoder), strict=True):
-            x = layer(x, readable, biases, cache)
+            x = layer(x, memory, biases, cache)
         components = self.slot_head(x[:, :, : self.molecule.n_atoms]).unflatten(-1, (self.settings.slot_frames, 3))
         return out_of(states.frames, components).movedim(2, 3)
 
@@ -179,20 +173,20 @@ class STITransformer(nn.Module):
         return self.slot_scale.unflatten(0, (self.settings.n_slots, -1))[..., None]
 
     def _decode_parallel(
-        self, window: Window, readable: Tensor, skip_rows: Tensor, sti_forecast: Tensor | None
+        self, window: Window, memory: Tensor, skip_rows: Tensor, sti_forecast: Tensor | None
     ) -> Tensor:
         """Correct the start everywhere at once, looking at the molecule as the STI forecast expects it."""
         start = skip_rows[:, -1, 1:]
         expected = (start if sti_forecast is None else sti_forecast).detach()
         states = self.environment(torch.cat([window.history, expected], dim=1), self.starts)
-        added = self._decode(states, readable)[:, self.n_context :] * self._scale()
+        added = self._decode(states, memory)[:, self.n_context :] * self._scale()
         return start + added.flatten(1, 2)
 
-    def _decode_teacher_forced(self, window: Window, readable: Tensor) -> Tensor:
+    def _decode_teacher_forced(self, window: Window, memory: Tensor) -> Tensor:
         """Decode every slot at once, each from the true frames before it."""
         sequence = torch.cat([window.history, window.truth], dim=1)
         states = self.environment(sequence, self.starts)
-        added = self._decode(states, readable)[:, self.n_context :] * self._scale()
+        added = self._decode(states, memory)[:, self.n_context :] * self._scale()
         base = self._slot_base(sequence, self.starts, states)[:, self.n_context :]
         return (base + added).flatten(1, 2)
 
@@ -203,7 +197,7 @@ class STITransformer(nn.Module):
         return self._start(sequence, times, states, self.settings.slot_frames)[:, :, 1:]
 
     def generate(
-        self, window: Window, readable: Tensor, *, teacher_forcing: float = 0.0, cached: bool = True
+        self, window: Window, memory: Tensor, *, teacher_forcing: float = 0.0, cached: bool = True
     ) -> Float[Tensor, "windows horizon atoms 3"]:
         """Decode slot after slot, each from the frames before it: the model's own or, by chance, the true ones."""
         sequence, outputs = window.history, []
@@ -211,7 +205,7 @@ class STITransformer(nn.Module):
         for slot in range(self.settings.n_slots):
             new = slice(0 if slot == 0 or not cached else self.n_context + slot, self.n_context + slot + 1)
             states = self.environment(sequence, self.starts[new])
-            added = self._decode(states, readable, first=new.start, caches=caches)[:, -1] * self._scale()[slot]
+            added = self._decode(states, memory, first=new.start, caches=caches)[:, -1] * self._scale()[slot]
             outputs.append(self._slot_base(sequence, self.starts[new], states)[:, -1] + added)
             sequence = torch.cat([sequence, self._continue_with(outputs[-1], window, slot, teacher_forcing)], dim=1)
         return torch.cat(outputs, dim=1)
@@ -234,6 +228,11 @@ class STITransformer(nn.Module):
         """Return the start's forecast of the whole horizon from the present, in the model's frame."""
         present = self.rows[-1:]
         return self._start(window.history, present, self.environment(window.history, present))[:, 0, 1:]
+
+    def stay_at_start(self) -> None:
+        """Add nothing to what the network starts from."""
+        for head in (self.row_head, self.slot_head):
+            _silenced(head)
 
     def prepare(self, window: Window) -> Window:
         """Return the window, future included, in the model's frame."""
@@ -266,13 +265,16 @@ class STITransformer(nn.Module):
         for scale, error in ((self.row_scale, row_error), (self.slot_scale, slot_error)):
             by_group = self.environment.over_group(error.mean((0, 3)).T)[self.environment.group].T
             scale.copy_(by_group.sqrt().clamp(min=1e-6))
-        sti_error = (sti.forecast_from(rows, self.rows, self.settings.history) - some.truth).square()
+        sti_error = (sti.forecast_from(rows, self.settings.rows, self.settings.history) - some.truth).square()
         self.sti_scale.copy_(sti_error.mean((0, 2, 3)).sqrt().clamp(min=1e-6))
 
 
 def _zero_head(width: int, n_out: int) -> nn.Sequential:
     """Return a head that adds nothing at first, so that training never begins below the start."""
-    last = nn.Linear(width, n_out)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.LayerNorm(width), last)
+    return _silenced(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, n_out)))
+
+
+def _silenced(head: nn.Sequential) -> nn.Sequential:
+    for weights in head[-1].parameters():
+        nn.init.zeros_(weights)
+    return head

@@ -42,4 +42,4 @@ def integrate(
 
 def steps_a_frame(potential: Potential, dt_fs: float) -> int:
     """Return how many steps of the potential's own length, or a little shorter ones, make so much time."""
-    return max(1, math.ceil(dt_fs / float(potential.step_fs) - 1e-3))
+    return max(1, math.ceil(dt_fs / potential.step - 1e-3))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_nb.equilibrium.captured import CapturedLoss, Recorder, _WithGradients
+from asteroid_nb.captured import CapturedLoss, _WithGradients
+from asteroid_nb.equilibrium.captured import Recorder
 from asteroid_nb.equilibrium.force_field import ForceField
 from asteroid_nb.equilibrium.matching import Batch, matching_loss
 from asteroid_nb.equilibrium.settings import ForceFieldSettings, ForceObjective

@@ -46,8 +46,7 @@ def test_the_unknown_triangle_has_L_times_L_minus_1_half_cells():
 
 @pytest.mark.parametrize("horizon", [3, 5, 12])
 def test_future_step_k_stands_in_min_of_L_minus_k_and_T_cells(horizon):
-    index = sti.frame_index(torch.arange(HISTORY), horizon).flatten()
-    counts = sti.count_cells(index, HISTORY + horizon)
+    _, counts = sti.cells(tuple(range(HISTORY)), horizon, torch.device("cpu"))
     for k in range(1, horizon + 1):
         assert counts[HISTORY - 1 + k] == min(horizon + 1 - k, HISTORY)
 

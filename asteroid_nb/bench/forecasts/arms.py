@@ -17,7 +17,6 @@ from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.splits import Split
-from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidSettings, TrainingDiverged
 from asteroid_nb.evaluation import evaluate
 from asteroid_nb.files import replacing
@@ -26,7 +25,7 @@ from asteroid_nb.fit_settings import FitSettings
 from asteroid_nb.forecast import newton, potential_fit
 from asteroid_nb.forecast.baselines import RIDGE_FRAMES, Baseline, rivals
 from asteroid_nb.forecast.bent_frames import LONGEST_FS, STEP_FS
-from asteroid_nb.forecast.newton import LearnedNewton
+from asteroid_nb.forecast.newton import LearnedNewton, can_be_learnt
 from asteroid_nb.forecast.potential import MOST_ATOMS
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings
@@ -165,11 +164,6 @@ def _newton(parts: Split) -> list[LearnedNewton]:
     if not found.potential.finished:
         raise KeyboardInterrupt  # Ctrl-C ends a training softly; what it leaves would be a weak rival
     return [found]
-
-
-def can_be_learnt(trajectory: Trajectory) -> bool:
-    """Return whether frames are close enough, and atoms few enough, for a potential."""
-    return trajectory.dt_fs <= LONGEST_FS and 2 <= trajectory.n_atoms <= MOST_ATOMS
 
 
 def _begun(where: Path) -> bool:
