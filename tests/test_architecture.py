@@ -23,6 +23,7 @@ ENDS = {"widgets", "dashboard", "reporting", "exhibit", "rare_events", "bench", 
 CLOSED_DOORS = {
     "data": WINGS | ENDS | {"fitting", "metrics", "views"},
     "fitting": WINGS | ENDS | {"metrics", "views"},
+    "processes": WINGS | ENDS | {"data", "fitting", "metrics", "views"},
     **{wing: (WINGS - {wing}) | ENDS | {"metrics", "views"} for wing in WINGS},
     "metrics": WINGS | ENDS | {"fitting", "views"},
     "views": WINGS | ENDS | {"fitting"},
@@ -31,7 +32,7 @@ CLOSED_DOORS = {
 }
 
 #: Rooms that training needs, which runs where only torch, Lightning, NumPy and e3nn are installed.
-TRAINING_ROOMS = WINGS | {"data", "fitting", "fit_settings", "units", "errors", "files", "shapes"}
+TRAINING_ROOMS = WINGS | {"data", "fitting", "fit_settings", "processes", "units", "errors", "files", "shapes"}
 ABSENT_ON_A_GPU_MACHINE = {
     *(
         "anywidget",
