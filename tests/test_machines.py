@@ -146,14 +146,16 @@ class TestADeath:
 
 
 class TestTheCommand:
-    def test_speaks_once_and_stops_all_processes_at_ctrl_c(self, tmp_path):
+    @pytest.mark.parametrize(("skip", "kept"), [("ridge", "checkpoint.pt"), ("newton", "potential.pt")])
+    def test_speaks_once_and_stops_all_processes_at_ctrl_c(self, tmp_path, skip, kept):
+        """While the network learns, and while the first process learns the potential and the second waits for it."""
         data = save(trainings.shaken_ethanol(), tmp_path / "ethanol.npz")
         words = ["train", str(data), "--preset", "tiny", "--epochs", "5000", "--device", "cpu", "--batch-size", "15"]
-        command = [*TORCHRUN, "-m", "asteroid_nb.cli", *words, "--set", "width=16", "--set", "heads=2"]
+        command = [*TORCHRUN, "-m", "asteroid_nb.cli", *words, "--set", "width=16", "--set", f"skip={skip}"]
         streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         process = subprocess.Popen(command, cwd=tmp_path, env=environment(), start_new_session=True, **streams)
         try:
-            checkpoint = wait_for(tmp_path / "runs", "*/checkpoint.pt", process)
+            checkpoint = wait_for(tmp_path / "runs", f"*/{kept}", process)
             os.killpg(process.pid, signal.SIGINT)
             out, err = process.communicate(timeout=60)
         finally:
@@ -163,7 +165,7 @@ class TestTheCommand:
         assert (out + err).count("Stopped after") == 1 and "KeyboardInterrupt" not in err.split("SignalException")[0]
         assert len(list((tmp_path / "runs").iterdir())) == 1
         assert {path.name for path in checkpoint.parent.iterdir()} == {
-            "checkpoint.pt", "data.json", "settings.json", "weights.safetensors"
+            kept, "data.json", "settings.json", "weights.safetensors"
         }  # fmt: skip
 
 
