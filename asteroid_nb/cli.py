@@ -69,13 +69,14 @@ def _data(command: argparse.ArgumentParser, *, nargs: str = "+", also: str = "")
 
 def _fitting(command: argparse.ArgumentParser, *, n_epochs: int) -> None:
     command.add_argument("--epochs", type=int, default=n_epochs, help="passes over the training windows")
-    command.add_argument("--batch-size", type=int, default=64, help="windows per step")
+    command.add_argument("--batch-size", type=int, default=64, help="windows per step, shared among processes")
     command.add_argument("--learning-rate", type=float, default=2e-3, help="at its highest")
     command.add_argument("--patience", type=int, help="stop after so many epochs without a better validation")
     command.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
     command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     command.add_argument("--precision", default="auto", help="auto, 32-true or bf16-mixed")
-    command.add_argument("--devices", type=int, default=1, help="processes on this machine")
+    command.add_argument("--devices", type=int, default=1, help="processes on each machine; torchrun says it by itself")
+    command.add_argument("--nodes", type=int, default=1, help="machines; torchrun says it by itself")
     command.add_argument("--out", type=Path, help="run folder; a new one below runs/ when not given")
     command.add_argument("--resume", action="store_true", help="go on with the training in --out")
 

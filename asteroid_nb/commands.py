@@ -32,9 +32,9 @@ STOPPED = 130
 def demo(options: argparse.Namespace) -> int:
     from asteroid_nb import demonstration
 
-    folder = options.out or new_folder("demo")
+    folder, told = joined(options, "demo")
     remember(folder, argparse.Namespace(data=[options.sample], top=None, dt_fs=None, stride=1))
-    run = demonstration.run(options.sample, folder=folder, fit_settings=fit_settings(options), resume=options.resume)
+    run = demonstration.run(options.sample, folder=folder, fit_settings=told, resume=options.resume)
     return 0 if run.finished else STOPPED
 
 
@@ -62,26 +62,27 @@ def simulate(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> int:
     from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
     from asteroid_nb.forecast.training import train as train_model
+    from asteroid_nb.processes import say
 
+    folder, told = joined(options, "train")
     trajectories = open_data(options)
-    folder = options.out or new_folder("train")
-    print(f"Training on {trajectories[0].name!r}, {len(trajectories)} trajectories; the run goes to {folder}")
+    say(f"Training on {trajectories[0].name!r}, {len(trajectories)} trajectories; the run goes to {folder}")
     remember(folder, options)
     model, objective = changed(options.set, STISettings, ObjectiveSettings)
     run = train_model(
         trajectories,
         settings=preset(options.preset, **model),
         objective=ObjectiveSettings(**objective),
-        fit_settings=fit_settings(options),
+        fit_settings=told,
         folder=folder,
         resume=options.resume,
     )
     if not run.finished:
-        print(f"Stopped. Go on with the same command, --out {folder} and --resume.")
+        say(f"Stopped. Go on with the same command, --out {folder} and --resume.")
         return STOPPED
-    told = {"--top": options.top, "--dt-fs": options.dt_fs, "--stride": options.stride if options.stride > 1 else None}
-    again = [*options.data, *(f"{name} {value}" for name, value in told.items() if value is not None)]
-    print(f"Done. Measure it with: asteroid-nb evaluate {folder} {' '.join(again)}")
+    data = {"--top": options.top, "--dt-fs": options.dt_fs, "--stride": options.stride if options.stride > 1 else None}
+    again = [*options.data, *(f"{name} {value}" for name, value in data.items() if value is not None)]
+    say(f"Done. Measure it with: asteroid-nb evaluate {folder} {' '.join(again)}")
     return 0
 
 
@@ -203,6 +204,10 @@ def open_data(options: argparse.Namespace) -> list[Trajectory]:
 
 def remember(folder: Path, options: argparse.Namespace) -> None:
     """Write into a run folder which data it is trained on, so that later commands need not be told."""
+    from asteroid_nb.processes import is_first
+
+    if not is_first():
+        return
     paths = [str(Path(word).resolve()) if Path(word).exists() else word for word in options.data]
     top = str(Path(options.top).resolve()) if options.top and Path(options.top).exists() else options.top
     told = {"data": paths, "top": top, "dt_fs": options.dt_fs, "stride": options.stride}
@@ -238,6 +243,7 @@ def fit_settings(options: argparse.Namespace) -> FitSettings:
         seed=options.seed,
         device=options.device,
         n_devices=options.devices,
+        n_nodes=options.nodes,
     )
 
 
@@ -264,6 +270,16 @@ def _value(word: str) -> Any:
         return ast.literal_eval(word)
     except (ValueError, SyntaxError):
         return word
+
+
+def joined(options: argparse.Namespace, purpose: str) -> tuple[Path, FitSettings]:
+    """Return run folder and settings when all processes of a training have met: the folder is the same for all."""
+    from asteroid_nb.fit_settings import make_fabric
+    from asteroid_nb.processes import from_the_first
+
+    settings = fit_settings(options)
+    make_fabric(settings)
+    return options.out or from_the_first(lambda: new_folder(purpose)), settings
 
 
 def new_folder(purpose: str) -> Path:

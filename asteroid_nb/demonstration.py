@@ -18,6 +18,7 @@ from asteroid_nb.forecast.rollout import attention
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.training import train
 from asteroid_nb.metrics.horizon import ErrorTable
+from asteroid_nb.processes import from_the_first, say
 from asteroid_nb.progress import Bar
 from asteroid_nb.reporting.report import report
 from asteroid_nb.rolling import rollout_quality
@@ -33,21 +34,26 @@ def run(name: str, *, folder: Path, fit_settings: FitSettings, resume: bool = Fa
     """Train on a bundled sample and judge the result."""
     began = time.perf_counter()
     walkers = sample(name)
-    print(
+    say(
         f"Data: {walkers[0].name}, {len(walkers)} walkers of {walkers[0].n_frames} frames every {walkers[0].dt_fs:g} fs"
     )
     last = len(walkers)
-    print(f"Train on walkers 1 to {last - 2}, validate on {last - 1}, test on {last}. Run folder: {folder}")
+    say(f"Train on walkers 1 to {last - 2}, validate on {last - 1}, test on {last}. Run folder: {folder}")
     trained = train(walkers, settings="notebook", fit_settings=fit_settings, folder=folder, resume=resume)
     if not trained.finished:
-        print(f"Stopped. Go on with the same command and --out {folder} --resume")
+        say(f"Stopped. Go on with the same command and --out {folder} --resume")
         return trained
+    page, n_bytes = from_the_first(lambda: _page(trained, folder, fit_settings))
+    say(f"\nA page to play with, without kernel or network: {page} ({n_bytes / 1e6:.1f} MB)")
+    say(f"In {time.perf_counter() - began:.0f} s. Figures: {folder / 'figures'}.")
+    say("Now look at it move: make lab, notebook 01_forecast.")
+    return trained
+
+
+def _page(trained: Run, folder: Path, fit_settings: FitSettings) -> tuple[Path, int]:
     table = judge(trained, folder=folder, networks=fit_settings)
     page = report(trained, folder / "report.html", errors=table)
-    print(f"\nA page to play with, without kernel or network: {page} ({page.stat().st_size / 1e6:.1f} MB)")
-    print(f"In {time.perf_counter() - began:.0f} s. Figures: {folder / 'figures'}.")
-    print("Now look at it move: make lab, notebook 01_forecast.")
-    return trained
+    return page, page.stat().st_size
 
 
 def judge(trained: Run, *, folder: Path, networks: FitSettings | None) -> ErrorTable:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment
 
 from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.processes import how_many
 
 #: What each number may be: at least the first, below the second.
 RANGES = {
@@ -24,7 +26,7 @@ class FitSettings:
 
     Args:
         n_epochs: passes over the training windows.
-        batch_size: windows per step and process.
+        batch_size: windows per step, shared among all processes.
         learning_rate: at its highest, after ``warmup_share`` of all steps; it then falls along a cosine.
         weight_decay: of AdamW.
         clip_norm: gradients longer than this are shortened to it.
@@ -33,8 +35,8 @@ class FitSettings:
         seed: of weights, order and augmentation.
         device: "auto", "cpu", "cuda", "mps".
         precision: "auto" is bf16-mixed on a CUDA GPU (models keep their geometry out of it) and 32-true elsewhere.
-        n_devices: processes on this node, under Fabric's own launcher or ``torchrun``.
-        n_nodes: machines.
+        n_devices: processes on each machine, one per GPU; ``torchrun`` says it by itself.
+        n_nodes: machines; ``torchrun`` says it by itself.
 
     Raises:
         InvalidSettings: a number outside its range.
@@ -62,19 +64,27 @@ class FitSettings:
 
 
 def make_fabric(settings: FitSettings) -> Fabric:
-    """Return a launched Fabric for the device and precision asked for.
+    """Return a launched Fabric for the device and precision asked for; several processes have then met.
 
     Raises:
-        InvalidSettings: a device that is not there.
+        InvalidSettings: a device that is not there, other processes than ``torchrun`` started, or more of them than
+            windows in a batch.
     """
     device, precision = device_and_precision(settings)
-    alone = settings.n_devices * settings.n_nodes == 1
+    n_devices, n_nodes = how_many(settings.n_devices, settings.n_nodes)
+    if settings.batch_size < n_devices * n_nodes:
+        raise InvalidSettings(
+            f"batch_size was {settings.batch_size}: too few windows for {n_devices * n_nodes} processes, which share "
+            "each batch. Raise batch_size, or start fewer."
+        )
+    one = n_devices * n_nodes == 1
     fabric = Fabric(
         accelerator=device,
-        strategy="auto" if alone else "ddp_find_unused_parameters_true",  # an ablated model leaves weights unused
-        devices=settings.n_devices,
-        num_nodes=settings.n_nodes,
+        strategy="auto" if one else "ddp_find_unused_parameters_true",  # an ablated model leaves weights unused
+        devices=n_devices,
+        num_nodes=n_nodes,
         precision=precision,  # type: ignore[arg-type]  # a word of a long list
+        plugins=LightningEnvironment() if one else None,  # who trains alone asks no launcher how many there are
     )
     fabric.launch()
     return fabric

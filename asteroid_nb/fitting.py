@@ -22,11 +22,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from asteroid_nb.captured import recorder
 from asteroid_nb.checkpoints import differing_tensor, load_checkpoint, save_checkpoint
-from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch, TrainingDiverged
+from asteroid_nb.errors import CorruptModel, ModelMismatch, TrainingDiverged
 from asteroid_nb.fit_settings import FitSettings, device_and_precision, make_fabric
+from asteroid_nb.processes import from_the_first, share_of
 from asteroid_nb.progress import Interruptible, Observer, Observers
 
 __all__ = ["FitResult", "FitSettings", "Task", "fit"]
+
+#: Settings that change nothing about a training but by whom its batches are computed: others may resume it.
+HOW_MANY = ("n_devices", "n_nodes")
 
 
 class Task(Protocol):
@@ -49,7 +53,10 @@ class Task(Protocol):
         ...
 
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Any]:
-        """Yield one epoch's batches, which depend on the seed alone: never on a global random generator."""
+        """Yield one epoch's batches, which depend on the seed alone: never on a global random generator.
+
+        Several processes share each of them by rows, so that the loss must be a mean over rows.
+        """
         ...
 
     def loss(self, model: nn.Module, batch: Any, *, done: float) -> dict[str, Tensor]:
@@ -86,11 +93,12 @@ def fit(
 ) -> FitResult:
     """Train the task's model and leave the best weights in it, on the CPU.
 
-    The first Ctrl-C, like an observer's wish, ends training after the step under way; a second one ends it at once.
+    The first Ctrl-C, like an observer's wish or a scheduler's SIGTERM, ends training after the step under way; a second
+    one ends it at once.
 
     Args:
         checkpoint: where everything needed to go on is written after each epoch and when stopped.
-        resume: go on from there, to the same end as without the interruption.
+        resume: go on from there, to the same end as without the interruption; with other processes than before, too.
         observers: progress bars, live curves, Stop buttons; of several processes only the first has them.
 
     Raises:
@@ -112,24 +120,20 @@ def fit(
 class _Loop:
     """State of a training: what a checkpoint holds and what an epoch changes.
 
-    With several processes all decide alike, because one that left alone would leave the others waiting for ever:
-    losses are averaged over them, and what the first one validates or is asked to stop holds for all.
+    Several processes share every batch, so that a step is that of one process. All decide alike, because one that left
+    alone would leave the others waiting for ever: losses are averaged over them, what the first one validates holds
+    for all, and whoever is asked to stop stops them all.
     """
 
     def __init__(self, task: Task, settings: FitSettings, path: Path | None) -> None:
         self.task, self.settings, self.path = task, settings, path
         self.fabric = make_fabric(settings)
-        self.steps_per_epoch = task.n_steps // self.fabric.world_size
-        if not self.steps_per_epoch:
-            raise InvalidSettings(
-                f"{task.n_steps} batches an epoch are too few for {self.fabric.world_size} processes. Lower batch_size."
-            )
+        self.steps_per_epoch = task.n_steps
         optimiser = torch.optim.AdamW(
             task.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
         )
+        self.model, self.optimiser = self.fabric.setup(task.model, optimiser)  # the first process's weights are all's
         self.average = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-        self.model, self.optimiser = self.fabric.setup(task.model, optimiser)
-        self.average.to(self.fabric.device)
         self.epoch = self.step_in_epoch = self.step = 0
         self.loss_sum = self.seconds = self.clock = 0.0
         self.best: dict[str, Tensor] = {}
@@ -160,8 +164,8 @@ class _Loop:
         """Finish the epoch under way; return False when it was stopped in the middle (and saved there)."""
         self.clock = time.perf_counter()
         self.model.train()
-        for batch in islice(self._batches(), self.step_in_epoch, None):
-            if self.fabric.broadcast(stop()):
+        for batch in self._batches():
+            if self._asked(stop()):
                 self.save()
                 return False
             self._step(batch)
@@ -171,22 +175,29 @@ class _Loop:
         return True
 
     def _batches(self) -> Iterator[Any]:
-        """Yield this process's batches: all processes walk through the same epoch and take turns."""
+        """Yield what is left of the epoch under way."""
         seed = self.settings.seed * 100_003 + self.epoch
-        everybodys = self.task.batches(seed=seed, device=self.fabric.device)
-        mine = islice(everybodys, self.fabric.global_rank, None, self.fabric.world_size)
-        return islice(mine, self.steps_per_epoch)
+        return islice(self.task.batches(seed=seed, device=self.fabric.device), self.step_in_epoch, self.steps_per_epoch)
+
+    def _asked(self, here: bool) -> bool:
+        """Return whether any process was asked to stop."""
+        if self.fabric.world_size == 1:
+            return here
+        asked: Any = self.fabric.all_reduce(torch.tensor(float(here), device=self.fabric.device), reduce_op="sum")
+        return bool(asked.item())
 
     def _step(self, batch: Any) -> None:
         torch.manual_seed(_mixed(self.settings.seed, self.step, self.fabric.global_rank))
+        mine, weight = share_of(batch, self.fabric.global_rank, self.fabric.world_size)
         if self.recorder is not None:
-            losses = self.recorder(batch)
+            losses = self.recorder(mine)
         else:
-            losses = self.task.loss(self.model, batch, done=self.step / self.n_steps)
-        self.fabric.backward(losses["loss"])
+            losses = self.task.loss(self.model, mine, done=self.step / self.n_steps)
+        own = losses["loss"] if weight == 1 else weight * losses["loss"]
+        self.fabric.backward(own)
         clipped = {"max_norm": self.settings.clip_norm, "error_if_nonfinite": False}
         norm: Any = self.fabric.clip_gradients(self.model, self.optimiser, **clipped)
-        both: Any = self.fabric.all_reduce(torch.stack([losses["loss"].detach().float(), norm.float()]))
+        both: Any = self.fabric.all_reduce(torch.stack([own.detach().float(), norm.float()]))
         loss, length = both.tolist()  # the one place where a step waits for the GPU
         self._must_be_finite(loss=loss, gradient=length)
         for group in self.optimiser.optimizer.param_groups:
@@ -246,7 +257,8 @@ class _Loop:
     def _identity(self) -> dict[str, Any]:
         """Return what must not differ between a training and its resumption."""
         chosen: Mapping[str, Any] = getattr(self.task, "identity", {})
-        return {**vars(self.settings), **chosen}
+        settings = {name: value for name, value in vars(self.settings).items() if name not in HOW_MANY}
+        return {**settings, **chosen}
 
     def save(self) -> None:
         if self.path is None or not self.fabric.is_global_zero:
@@ -265,7 +277,7 @@ class _Loop:
 
     def resume(self) -> None:
         """Take over the state of an interrupted training."""
-        state = load_checkpoint(self.path, settings=self._identity)
+        state = from_the_first(lambda: load_checkpoint(self.path, settings=self._identity))
         try:
             if difference := differing_tensor(self.task.model, state["model"]):
                 raise ModelMismatch(f"{self.path} is of another model: {difference}. Resume with that, or start anew.")

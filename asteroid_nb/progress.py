@@ -107,20 +107,28 @@ class Observers:
 
 
 class Interruptible:
-    """While inside, the first Ctrl-C is noted in ``asked``, so that work stops at a safe place; a second one raises."""
+    """While inside, the first Ctrl-C is noted in ``asked``, so that work stops at a safe place; a second one raises.
+
+    So is SIGTERM, with which schedulers and ``torchrun`` end a job some seconds before they kill it. ``torchrun`` may
+    send it after a Ctrl-C: only the same signal a second time raises.
+    """
 
     def __enter__(self) -> Interruptible:
-        self.asked = False
-        self.previous = None
+        self.heard: set[int] = set()
+        self.previous: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            self.previous = signal.signal(signal.SIGINT, self._note)
+            self.previous = {one: signal.signal(one, self._note) for one in (signal.SIGINT, signal.SIGTERM)}
         return self
 
+    @property
+    def asked(self) -> bool:
+        return bool(self.heard)
+
     def __exit__(self, *_: object) -> None:
-        if self.previous is not None:
-            signal.signal(signal.SIGINT, self.previous)
+        for number, before in self.previous.items():
+            signal.signal(number, signal.SIG_DFL if before is None else before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if number in self.heard:
             raise KeyboardInterrupt
-        self.asked = True
+        self.heard.add(number)

@@ -24,6 +24,7 @@ CLOSED_DOORS = {
     "data": WINGS | ENDS | {"fitting", "metrics", "views"},
     "fitting": WINGS | ENDS | {"metrics", "views"},
     "captured": WINGS | ENDS | {"data", "fitting", "metrics", "views"},
+    "processes": WINGS | ENDS | {"data", "fitting", "metrics", "views"},
     **{wing: (WINGS - {wing}) | ENDS | {"metrics", "views"} for wing in WINGS},
     "metrics": WINGS | ENDS | {"fitting", "views"},
     "views": WINGS | ENDS | {"fitting"},
@@ -32,7 +33,9 @@ CLOSED_DOORS = {
 }
 
 #: Rooms that training needs, which runs where only torch, Lightning, NumPy and e3nn are installed.
-TRAINING_ROOMS = WINGS | {"captured", "data", "fitting", "fit_settings", "units", "errors", "files", "shapes"}
+TRAINING_ROOMS = WINGS | {
+    "captured", "data", "fitting", "fit_settings", "processes", "units", "errors", "files", "shapes"
+}  # fmt: skip
 ABSENT_ON_A_GPU_MACHINE = {
     *(
         "anywidget",

@@ -375,23 +375,13 @@ def test_settings_outside_their_range_are_refused(name, value):
         FitSettings(**{name: value})
 
 
-def test_processes_share_an_epoch_without_overlap(monkeypatch):
-    whole = Line()
-    fit(whole, FitSettings(n_epochs=1, device="cpu"))
-    seen = []
-    for rank in range(2):
-        loop = fitting._Loop(Line(), FitSettings(n_epochs=1, device="cpu"), None)
-        for name, value in (("world_size", 2), ("global_rank", rank)):
-            monkeypatch.setattr(type(loop.fabric), name, value)
-        loop.steps_per_epoch = 2
-        seen.append(list(loop._batches()))
-        monkeypatch.undo()
-    assert [len(mine) for mine in seen] == [2, 2]
-    for index, batch in enumerate(whole.seen[:4]):
-        assert torch.equal(seen[index % 2][index // 2], batch)
+@pytest.mark.parametrize("changed", [{"n_devices": 2}, {"n_nodes": 3}, {"n_devices": 8, "n_nodes": 4}])
+def test_by_how_many_processes_is_nothing_that_a_resumed_training_must_share(changed):
+    loop, other = (fitting._Loop(Line(), FOUR_EPOCHS, None) for _ in range(2))
+    other.settings = FitSettings(**(vars(FOUR_EPOCHS) | changed))
+    assert other._identity == loop._identity
 
 
-def test_more_processes_than_batches_are_refused(monkeypatch):
-    monkeypatch.setattr(fitting.make_fabric(FOUR_EPOCHS).__class__, "world_size", 6)
-    with pytest.raises(InvalidSettings, match="5 batches an epoch are too few for 6 processes"):
-        fit(Line(), FOUR_EPOCHS)
+def test_more_processes_than_windows_in_a_batch_are_refused():
+    with pytest.raises(InvalidSettings, match="batch_size was 5: too few windows for 6 processes"):
+        fit(Line(), FitSettings(n_devices=3, n_nodes=2, batch_size=5, device="cpu"))

@@ -97,6 +97,17 @@ class TestInterruptible:
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), signal.SIGINT)
 
+    def test_notes_what_schedulers_send_once_each(self):
+        """torchrun hands on a Ctrl-C and may end its processes with SIGTERM after it."""
+        before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+        with Interruptible() as interrupt:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupt.asked
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+        assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+
     def test_gives_the_handler_back_whatever_happens(self):
         mine = lambda number, frame: None  # noqa: E731
         before = signal.signal(signal.SIGINT, mine)

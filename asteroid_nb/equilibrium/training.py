@@ -24,6 +24,7 @@ from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, ForceObjective
 from asteroid_nb.errors import InvalidTrajectory, ModelMismatch, NotConverged, TrainingDiverged
 from asteroid_nb.fitting import FitSettings, fit
+from asteroid_nb.processes import is_first
 from asteroid_nb.progress import Bar, Observer
 from asteroid_nb.units import MEV_PER_EV
 
@@ -197,7 +198,7 @@ def train_force_field(
         "fit_settings": dataclasses.asdict(fit_settings),
         "force_rms_eV_per_ang": train.force_rms,
     }
-    if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
+    if folder is not None and is_first():
         run.save(folder)
     return run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.splits import Split, split
 from asteroid_nb.data.symmetry import Symmetries, reversed_in_time
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.errors import InvalidSettings, ModelMismatch
+from asteroid_nb.fit_settings import make_fabric
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
-from asteroid_nb.forecast.newton import NewtonSkip, can_be_learnt
-from asteroid_nb.forecast.potential_fit import paths_file
+from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
+from asteroid_nb.forecast.start import Files, begin, forget, options_of_start, with_a_start
 from asteroid_nb.forecast.transformer import Prediction, STITransformer
-from asteroid_nb.progress import Bar, Observer, Quietly
+from asteroid_nb.processes import is_first
+from asteroid_nb.progress import Bar, Observer
 from asteroid_nb.shapes import Float
 
 #: Validation windows looked at after each epoch.
 MOST_VALIDATED = 1024
-
-#: Beside the checkpoint: of the potential that a network starts from, if it does.
-POTENTIAL_FILE = "potential.pt"
-FILES = (CHECKPOINT_FILE, POTENTIAL_FILE)
 
 #: Symmetries under which the ridge map sees every training window.
 MOST_VARIANTS = 6
@@ -214,82 +211,26 @@ def train(
     fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
     parts = parts or split(trajectories, settings.window_shape(stride_frames))
     _must_be_cut_for(settings, parts)
-    settings = _with_a_start(settings, objective, fit_settings, parts.train)
-    start = _options_of_start(settings, fit_settings, potential)
+    settings = with_a_start(settings, objective, parts.train)
+    start = options_of_start(settings, fit_settings, potential)
+    make_fabric(fit_settings)
     torch.manual_seed(fit_settings.seed)
     model = STITransformer(settings, parts.train.molecule)
     task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size, start)
-    watching = [Bar()] if observers is None else observers
-    checkpoint, beginning = (None if folder is None else Path(folder) / name for name in FILES)
-    going_on = resume and not (_is_file(beginning) and not _is_file(checkpoint))
-    if not going_on:  # a checkpoint holds what fitting the start would find
-        if start and not resume:
-            _forget(checkpoint, beginning)
-        known = {"checkpoint": beginning, "resume": resume, "observers": _before(watching)} if start else {}
-        model.fit_start(parts.train, parts.validation, task.variants, **start, **known)
+    watching, files = [Bar()] if observers is None else observers, Files.of(folder)
+    going_on = begin(task, files, resume=resume, watching=watching)
     if isinstance(model.skip, NewtonSkip) and not model.skip.potential.finished:
         run = Run(model, parts.train.dt_fs, split=parts, finished=False)
     else:
-        result = fit(task, fit_settings, checkpoint=checkpoint, resume=going_on, observers=watching)
+        result = fit(task, fit_settings, checkpoint=files.checkpoint, resume=going_on, observers=watching)
         if result.finished and settings.decode == "parallel" and result.best_validation >= 1.0:
             model.stay_at_start()
         run = Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
-        _forget(beginning)  # the checkpoint holds it now
-    if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
+        if is_first():
+            forget(files.potential)  # the checkpoint holds it now
+    if folder is not None and is_first():
         run.save(folder)
     return run
-
-
-def _with_a_start(
-    settings: STISettings, objective: ObjectiveSettings, fit_settings: FitSettings, windows: Windows
-) -> STISettings:
-    """Return settings that say what to start from: Newton's equations where clean frames allow to learn a potential."""
-    if settings.skip != "auto":
-        return settings
-    clean, alone = objective.noise_ang == 0, fit_settings.n_devices * fit_settings.n_nodes == 1
-    learnable = settings.seen_frames > 1 and can_be_learnt(windows.trajectories[0])
-    return settings.replace(skip="newton" if clean and alone and learnable else "ridge")
-
-
-def _options_of_start(
-    settings: STISettings, fit_settings: FitSettings, potential: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Return the options with which a potential is learnt; none where the model does not start from one.
-
-    Raises:
-        InvalidSettings: an option that does not exist, options without a potential, or several processes.
-    """
-    if settings.skip != "newton":
-        if potential:
-            raise InvalidSettings(f"potential={dict(potential)} is for skip='newton'; skip is {settings.skip!r}.")
-        return {}
-    allowed = {"n_steps", "n_path_steps", *(one.name for one in fields(FitSettings))} - {"n_epochs"}
-    if unknown := sorted(set(potential or {}) - allowed):
-        raise InvalidSettings(f"A potential knows no option {unknown[0]!r}; there are {', '.join(sorted(allowed))}.")
-    if fit_settings.n_devices * fit_settings.n_nodes > 1:
-        raise InvalidSettings(
-            "skip='newton' learns its potential in one process; asked for were "
-            f"{fit_settings.n_devices * fit_settings.n_nodes}. Use n_devices=1, or skip='ridge'."
-        )
-    return {"seed": fit_settings.seed, "device": fit_settings.device, **(potential or {})}
-
-
-def _forget(*paths: Path | None) -> None:
-    """Remove what an earlier training left."""
-    for path in paths:
-        if path is not None:
-            path.unlink(missing_ok=True)
-            paths_file(path).unlink(missing_ok=True)
-
-
-def _is_file(path: Path | None) -> bool:
-    return path is not None and path.is_file()
-
-
-def _before(watching: Sequence[Observer]) -> list[Any]:
-    """Return who watches a potential being learnt: those who only count steps, the others may but stop it."""
-    bars = [Bar("potential")] if any(isinstance(one, Bar) for one in watching) else []
-    return [*bars, Quietly(watching)]
 
 
 def _must_be_cut_for(settings: STISettings, parts: Split) -> None:

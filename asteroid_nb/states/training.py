@@ -16,6 +16,7 @@ from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.fitting import FitSettings, fit
+from asteroid_nb.processes import is_first
 from asteroid_nb.progress import Bar, Observer
 from asteroid_nb.states.language import LanguageModel, build
 from asteroid_nb.states.run import LanguageRun
@@ -107,7 +108,7 @@ def train_language(
         n_training_frames=train.n_frames,
         finished=result.finished,
     )
-    if folder is not None and (not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0):
+    if folder is not None and is_first():
         run.save(folder)
     return run
 

@@ -29,7 +29,8 @@ from asteroid_nb.forecast.newton import LearnedNewton, can_be_learnt
 from asteroid_nb.forecast.potential import MOST_ATOMS
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings
-from asteroid_nb.forecast.training import POTENTIAL_FILE, train
+from asteroid_nb.forecast.start import POTENTIAL_FILE
+from asteroid_nb.forecast.training import train
 from asteroid_nb.metrics.horizon import ErrorTable
 from asteroid_nb.parallel import side_by_side
 
