@@ -26,7 +26,7 @@ class Peaks:
     """What a machine reached at most: of multiplications of large matrices, and of copying memory.
 
     Args:
-        flops: floating-point operations a second, single precision.
+        flops: floating-point operations a second.
         bytes_per_s: read and written.
     """
 
@@ -82,14 +82,16 @@ def measured(work: Callable[[], Any], *, device: torch.device, rounds: int = 5) 
     )
 
 
-def peaks(device: torch.device) -> Peaks:
+def peaks(
+    device: torch.device, *, dtype: torch.dtype = torch.float32, side: int = SIDE, copied_bytes: int = COPIED_BYTES
+) -> Peaks:
     """Return what this device reaches with the threads that torch has."""
-    square = torch.randn(SIDE, SIDE, device=device)
+    square = torch.randn(side, side, device=device, dtype=dtype)
     seconds = median_s(lambda: square @ square, device=device, rounds=10)
-    source = torch.ones(COPIED_BYTES // 8, dtype=torch.float32, device=device)
+    source = torch.ones(copied_bytes // 8, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
     copied = median_s(lambda: target.copy_(source), device=device, rounds=10)
-    return Peaks(flops=2 * SIDE**3 / seconds, bytes_per_s=2 * source.numel() * source.element_size() / copied)
+    return Peaks(flops=2 * side**3 / seconds, bytes_per_s=2 * source.numel() * source.element_size() / copied)
 
 
 def median_s(work: Callable[[], Any], *, device: torch.device, rounds: int) -> float:
