@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from asteroid_nb.data.bonds import bond_hops
+from asteroid_nb.data.windows import Molecule
 from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
+from asteroid_nb.forecast.near import Near, NearBias, ThroughRegisters, attend_near
 from asteroid_nb.forecast.settings import STISettings
 
 KeysValues = tuple[Tensor, Tensor]
@@ -18,9 +21,12 @@ KeysValues = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Biases:
-    """What is added to scores: over atoms [windows, times, heads or 1, nodes, nodes], over time [queries, keys]."""
+    """What is added to scores: over atoms [windows, times, heads or 1, nodes, nodes], over time [queries, keys].
 
-    local: Tensor | None
+    Where pairs are listed, ``local`` says who reads whom and ``wide`` is nothing.
+    """
+
+    local: Tensor | Near | None
     wide: Tensor | None
     temporal: Tensor | None
 
@@ -86,6 +92,14 @@ class SpatialBias(nn.Module):
         return padded
 
 
+def spatial_bias(settings: STISettings, molecule: Molecule) -> SpatialBias | NearBias:
+    """Return what turns positions into biases: of all pairs of atoms, or of those that are listed."""
+    if settings.pairs == "listed":
+        return NearBias(settings, molecule)
+    hops = bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms)
+    return SpatialBias(settings, torch.as_tensor(hops))
+
+
 class SpatialAttention(nn.Module):
     """Local attention (neighbours, or each atom over time) and global attention, one after the other or gated."""
 
@@ -94,7 +108,10 @@ class SpatialAttention(nn.Module):
         self.variable = settings.local == "variable"
         make = lambda: Attention(settings.width, settings.heads, mode=settings.attention)  # noqa: E731
         self.local = make() if settings.spatial != "global" else None
-        self.wide = make() if settings.spatial != "local" else None
+        self.wide = None
+        if settings.spatial != "local":
+            listed = settings.pairs == "listed"
+            self.wide = ThroughRegisters(settings.registers, settings.width, make) if listed else make()
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
         gated = settings.fusion == "gated" and settings.spatial == "local+global"
         self.gate = nn.Linear(settings.width, settings.width) if gated else None
@@ -112,6 +129,8 @@ class SpatialAttention(nn.Module):
         return x
 
     def _near(self, local: Attention, normed: Tensor, biases: Biases, cache: Cache | None) -> Tensor:
+        if isinstance(biases.local, Near):
+            return attend_near(local, normed, biases.local)
         if not self.variable:
             return local(normed, bias=biases.local)
         over_time = normed.transpose(1, 2)
@@ -149,11 +168,14 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
         self.feed_forward = FeedForward(settings.width)
 
-    def forward(self, x: Tensor, memory: Tensor, biases: Biases, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, memory: Tensor | tuple[Tensor, Tensor], biases: Biases, cache: Cache | None = None
+    ) -> Tensor:
         """Return the slots' tokens; with a cache ``x`` holds the new slots alone.
 
         Args:
-            memory: [windows, nodes, keys, width], what each node may read of the encoder.
+            memory: [windows, nodes, keys, width], what each node may read of the encoder; or that and what all nodes
+                may read, [windows, 1, keys, width].
         """
         over_time = self.norms[0](x).transpose(1, 2)
         projected = self.temporal.project(over_time)
@@ -161,11 +183,18 @@ class DecoderLayer(nn.Module):
             projected = cache.temporal = joined(cache.temporal, projected)
         x = x + self.temporal(over_time, projected=projected, bias=biases.temporal).transpose(1, 2)
         x = self.spatial(x, biases, cache)
-        read = cache.memory if cache is not None and cache.memory is not None else self.transformation.project(memory)
+        read = cache.memory if cache is not None and cache.memory is not None else self._project(memory)
         if cache is not None:
             cache.memory = read
         x = x + self.transformation(self.norms[1](x).transpose(1, 2), projected=read).transpose(1, 2)
         return x + self.feed_forward(x)
+
+    def _project(self, memory: Tensor | tuple[Tensor, Tensor]) -> KeysValues:
+        if isinstance(memory, Tensor):
+            return self.transformation.project(memory)
+        own, shared = (self.transformation.project(part) for part in memory)
+        keys, values = (part.expand(-1, len(own[0][0]), -1, -1, -1) for part in shared)
+        return joined(own, (keys, values))
 
 
 def joined(past: KeysValues | None, new: KeysValues) -> KeysValues:

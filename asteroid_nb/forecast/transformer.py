@@ -8,19 +8,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asteroid_nb.data.bonds import bond_hops
 from asteroid_nb.data.windows import Molecule, Window, Windows
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.conjugate import Conjugate
 from asteroid_nb.forecast.environment import Environment, State
 from asteroid_nb.forecast.frames import out_of
-from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, SpatialBias, causal
+from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, causal, spatial_bias
 from asteroid_nb.forecast.linear import LinearSkip
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.placing import placed
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.forecast.tokens import TokenEmbedding
 from asteroid_nb.shapes import Float
+
+#: [windows, nodes, keys, width], what each node may read; or that and what all may read, [windows, 1, keys, width].
+Readable = Tensor | tuple[Tensor, Tensor]
 
 
 class Prediction(NamedTuple):
@@ -67,12 +69,11 @@ class STITransformer(nn.Module):
             if settings.skip == "newton"
             else LinearSkip(self.environment, horizon=settings.horizon, kind=settings.skip)
         )
-        hops = torch.as_tensor(bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms))
         self.register_buffer("rows", torch.tensor(settings.rows), persistent=False)
         self.register_buffer("starts", torch.tensor(settings.context_starts + settings.slot_starts), persistent=False)
         self.embed_rows = TokenEmbedding(settings, molecule, self.environment, len(settings.rows))
         self.embed_slots = TokenEmbedding(settings, molecule, self.environment, len(self.starts))
-        self.encoder_bias, self.decoder_bias = SpatialBias(settings, hops), SpatialBias(settings, hops)
+        self.encoder_bias, self.decoder_bias = (spatial_bias(settings, molecule) for _ in range(2))
         self.encoder = nn.ModuleList(EncoderLayer(settings) for _ in range(settings.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.decoder_layers))
         self.row_head = _zero_head(settings.width, settings.horizon * 3)
@@ -156,14 +157,16 @@ class STITransformer(nn.Module):
         added = out_of(states.frames, components * self.row_scale.T[..., None]).movedim(2, 3)
         return torch.cat([skip_rows[:, :, :1], skip_rows[:, :, 1:] + added], dim=2)
 
-    def _readable(self, memory: Tensor) -> Float[Tensor, "windows nodes keys width"]:
-        """Return what each node may read: its own memory over time and everybody's at the present."""
+    def _readable(self, memory: Tensor) -> Readable:
+        """Return what each node may read: itself over time, and at the present everybody's or the registers' memory."""
         over_time = memory.transpose(1, 2)
+        if self.settings.pairs == "listed":
+            return over_time, memory[:, -1:, self.molecule.n_atoms :]
         present = memory[:, -1:].expand(-1, memory.shape[2], -1, -1)
         return torch.cat([over_time, present], dim=2)
 
     def _decode(
-        self, states: State, readable: Tensor, *, first: int = 0, caches: Caches | None = None
+        self, states: State, readable: Readable, *, first: int = 0, caches: Caches | None = None
     ) -> Float[Tensor, "windows slots frames atoms 3"]:
         """Return what the decoder adds to each slot, still unscaled; ``first`` numbers the first token given."""
         x = self.embed_slots(states.features, first)
@@ -179,7 +182,7 @@ class STITransformer(nn.Module):
         return self.slot_scale.unflatten(0, (self.settings.n_slots, -1))[..., None]
 
     def _decode_parallel(
-        self, window: Window, readable: Tensor, skip_rows: Tensor, sti_forecast: Tensor | None
+        self, window: Window, readable: Readable, skip_rows: Tensor, sti_forecast: Tensor | None
     ) -> Tensor:
         """Correct the start everywhere at once, looking at the molecule as the STI forecast expects it."""
         start = skip_rows[:, -1, 1:]
@@ -188,7 +191,7 @@ class STITransformer(nn.Module):
         added = self._decode(states, readable)[:, self.n_context :] * self._scale()
         return start + added.flatten(1, 2)
 
-    def _decode_teacher_forced(self, window: Window, readable: Tensor) -> Tensor:
+    def _decode_teacher_forced(self, window: Window, readable: Readable) -> Tensor:
         """Decode every slot at once, each from the true frames before it."""
         sequence = torch.cat([window.history, window.truth], dim=1)
         states = self.environment(sequence, self.starts)
@@ -203,7 +206,7 @@ class STITransformer(nn.Module):
         return self._start(sequence, times, states, self.settings.slot_frames)[:, :, 1:]
 
     def generate(
-        self, window: Window, readable: Tensor, *, teacher_forcing: float = 0.0, cached: bool = True
+        self, window: Window, readable: Readable, *, teacher_forcing: float = 0.0, cached: bool = True
     ) -> Float[Tensor, "windows horizon atoms 3"]:
         """Decode slot after slot, each from the frames before it: the model's own or, by chance, the true ones."""
         sequence, outputs = window.history, []
