@@ -173,6 +173,7 @@ def _bench(commands) -> None:
     _bench_accuracy(benches)
     _bench_rollout(benches)
     _bench_speed(benches)
+    _bench_scale(benches)
 
 
 def _bench_equilibrium(benches) -> None:
@@ -221,6 +222,17 @@ def _bench_speed(benches) -> None:
     command = _command(benches, "speed", "Trajectory forecast in a second, beside GFN2-xTB, and what limits it.")
     _forecasts(command, protocols=["F1", "P3"], page="speed", seeds=False)
     command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="that forecasts are timed on")
+
+
+def _bench_scale(benches) -> None:
+    command = _command(benches, "scale", "Time and memory of forecast and training from 10 to 100,000 atoms.")
+    sizes = [10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000]
+    command.add_argument("--sizes", type=int, nargs="+", default=sizes, metavar="ATOMS", help="of the boxes, about")
+    command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="that is measured")
+    command.add_argument("--preset", default="notebook", help="make of the model: tiny, notebook or large")
+    command.add_argument("--limit", type=float, default=8.0, metavar="GIB", help="of memory for attention of all pairs")
+    command.add_argument("--page", default="scale", help="name of the page that is written")
+    command.add_argument("--out", type=Path, default=Path("runs/scale"), help="folder of the page")
 
 
 def _forecasts(command, *, protocols: list[str], page: str, seeds: bool = True) -> None:

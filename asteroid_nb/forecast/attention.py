@@ -87,7 +87,7 @@ class DistanceBias(nn.Module):
         self.to_heads = nn.Linear(n_basis, heads)
         nn.init.zeros_(self.to_heads.weight)
 
-    def forward(self, distances: Float[Tensor, "*batch atoms atoms"]) -> Float[Tensor, "*batch heads atoms atoms"]:
+    def forward(self, distances: Float[Tensor, "*batch queries keys"]) -> Float[Tensor, "*batch heads queries keys"]:
         basis = torch.exp(-0.5 * ((distances[..., None] - self.centres) / self.width_ang).square())
         return self.to_heads(basis).movedim(-1, -3)
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asteroid_nb.data.bonds import bond_hops
+from asteroid_nb.data.neighbours import along_bonds, nearest_elsewhere
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.forecast.frames import frame_atoms, full_precision, into, local_frames
 from asteroid_nb.shapes import Float, Int
@@ -125,9 +125,17 @@ def nearest_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms neighbours"]:
 
     The order does not depend on how the atoms are listed, so that atoms of one group may share weights.
     """
-    hops = bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms)
-    apart = np.linalg.norm(molecule.reference[:, None] - molecule.reference[None], axis=-1)
-    return np.lexsort((apart, hops), axis=-1)[:, : min(molecule.n_atoms, MOST_NEIGHBOURS)]
+    n_atoms, reference = molecule.n_atoms, molecule.reference
+    wanted = min(n_atoms, MOST_NEIGHBOURS)
+    atom, other, hops = along_bonds(molecule.bonds, n_atoms, at_least=wanted)
+    lacking = wanted - np.bincount(atom, minlength=n_atoms)
+    more = nearest_elsewhere(reference, np.stack([atom, other]), lacking)
+    atom, other = np.concatenate([[atom, other], more], axis=1)
+    hops = np.concatenate([hops, np.full(more.shape[1], n_atoms)])
+    apart = np.linalg.norm(reference[atom] - reference[other], axis=-1)
+    order = np.lexsort((other, apart, hops, atom))
+    first = np.searchsorted(atom[order], np.arange(n_atoms))
+    return other[order][first[:, None] + np.arange(wanted)]
 
 
 def difference_matrix(orders: int) -> Float[Tensor, "orders lags"]:

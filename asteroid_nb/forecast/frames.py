@@ -11,9 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asteroid_nb.data.bonds import bond_hops
+from asteroid_nb.data.neighbours import along_bonds, ranges
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.shapes import Float, Int
+
+#: Others looked at first when an atom's frame is chosen; more where they do not settle it.
+CANDIDATES = 8
 
 
 def frame_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms 2"]:
@@ -25,25 +28,66 @@ def frame_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms 2"]:
     n_atoms = molecule.n_atoms
     if n_atoms < 3:
         raise ValueError(f"Local frames need 3 atoms, this molecule has {n_atoms}. Use frame='window' or frame='none'.")
-    hops = bond_hops(molecule.bonds, n_atoms, most=n_atoms)
     from_centre = np.linalg.norm(molecule.reference - molecule.reference.mean(0), axis=1)
-    rank = np.empty(n_atoms, dtype=int)
-    rank[np.lexsort((-from_centre.round(6), -molecule.masses))] = np.arange(n_atoms)
-    chosen = np.empty((n_atoms, 2), dtype=int)
-    for atom in range(n_atoms):
-        others = np.flatnonzero(np.arange(n_atoms) != atom)
-        first = int(others[np.lexsort((rank[others], hops[atom, others]))[0]])
-        rest = others[others != first]
-        nearness = np.minimum(hops[atom, rest], hops[first, rest])
-        straight = _is_straight(molecule.reference, atom, first, rest)
-        chosen[atom] = first, rest[np.lexsort((rank[rest], nearness, straight))[0]]
+    by_rank = np.lexsort((-from_centre.round(6), -molecule.masses))
+    every = np.arange(n_atoms)
+    first = _preferred(molecule, every[:, None], by_rank)
+    return np.stack([first, _preferred(molecule, np.stack([every, first], axis=1), by_rank)], axis=1)
+
+
+def _preferred(
+    molecule: Molecule, ends: Int[np.ndarray, "atoms ends"], by_rank: Int[np.ndarray, " atoms"]
+) -> Int[np.ndarray, " atoms"]:
+    """Return for each atom another, fewest bonds from one of its ends, the first in rank among those.
+
+    Args:
+        ends: of each row the atom itself and, where it is known, what spans its first axis: others on that line come
+            after all that are not.
+        by_rank: all atoms, the preferred first.
+    """
+    n_atoms, asked, size = molecule.n_atoms, np.arange(molecule.n_atoms), CANDIDATES
+    chosen = np.empty(n_atoms, dtype=int)
+    rank = np.argsort(by_rank)
+    while len(asked):
+        atom, other, hops, depth = _candidates(molecule, ends, asked, by_rank[:size], size)
+        straight = np.zeros(len(atom), dtype=bool)
+        if ends.shape[1] == 2:
+            straight = _is_straight(molecule.reference, atom, ends[atom, 1], other)
+        order = np.lexsort((rank[other], hops, straight, atom))
+        best = order[np.searchsorted(atom[order], asked)]
+        chosen[asked] = other[best]
+        settled = ~straight[best] & (hops[best] <= depth[asked])
+        asked, size = asked[~settled] if size < n_atoms else asked[:0], 4 * size
     return chosen
 
 
-def _is_straight(reference: np.ndarray, atom: int, first: int, rest: np.ndarray) -> np.ndarray:
-    """Return which atoms lie within 20° of the first axis in the reference: they would make a frame that spins."""
-    axis, arms = reference[first] - reference[atom], reference[rest] - reference[atom]
-    cosine = arms @ axis / (np.linalg.norm(arms, axis=1) * np.linalg.norm(axis))
+def _candidates(
+    molecule: Molecule, ends: np.ndarray, asked: np.ndarray, leading: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return pairs (atom, other) with the bonds between, and up to how many bonds no other of an atom is missing.
+
+    They are at least ``size`` along the bonds from each end, and those that lead in rank, as if bonds led nowhere.
+    """
+    n_atoms = molecule.n_atoms
+    near, other, hops = along_bonds(molecule.bonds, n_atoms, at_least=min(size, n_atoms))
+    counts = np.bincount(near, minlength=n_atoms)
+    last = np.cumsum(counts)
+    depth = np.where(counts < size, n_atoms, hops[last - 1])[ends].min(1)
+    pairs = [
+        (np.repeat(asked, len(leading)), np.tile(leading, len(asked)), np.full(len(asked) * len(leading), n_atoms))
+    ]
+    for end in ends[asked].T:
+        row, place = (x.numpy() for x in ranges(torch.from_numpy((last - counts)[end]), torch.from_numpy(last[end])))
+        pairs.append((asked[row], other[place], hops[place]))
+    atom, other, hops = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    kept = (other[:, None] != ends[atom]).all(axis=1)
+    return atom[kept], other[kept], hops[kept], depth
+
+
+def _is_straight(reference: np.ndarray, atom: np.ndarray, first: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return which others lie within 20° of the first axis in the reference: they would make a frame that spins."""
+    axis, arms = reference[first] - reference[atom], reference[other] - reference[atom]
+    cosine = (arms * axis).sum(1) / (np.linalg.norm(arms, axis=1) * np.linalg.norm(axis, axis=1))
     return np.abs(cosine) > np.cos(np.radians(20))
 
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from asteroid_nb.data.bonds import bond_hops
+from asteroid_nb.data.windows import Molecule
 from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
+from asteroid_nb.forecast.near import Near, NearBias, ThroughRegisters, attend_near
 from asteroid_nb.forecast.settings import STISettings
 
 KeysValues = tuple[Tensor, Tensor]
@@ -18,9 +21,12 @@ KeysValues = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Biases:
-    """What is added to scores: over atoms [windows, times, heads or 1, nodes, nodes], over time [queries, keys]."""
+    """What is added to scores: over atoms [windows, times, heads or 1, nodes, nodes], over time [queries, keys].
 
-    local: Tensor | None
+    Where pairs are listed, ``local`` says who reads whom and ``wide`` is nothing.
+    """
+
+    local: Tensor | Near | None
     wide: Tensor | None
     temporal: Tensor | None
 
@@ -86,6 +92,14 @@ class SpatialBias(nn.Module):
         return padded
 
 
+def spatial_bias(settings: STISettings, molecule: Molecule) -> SpatialBias | NearBias:
+    """Return what turns positions into biases: of all pairs of atoms, or of those that are listed."""
+    if settings.pairs == "listed":
+        return NearBias(settings, molecule)
+    hops = bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms)
+    return SpatialBias(settings, torch.as_tensor(hops))
+
+
 class SpatialAttention(nn.Module):
     """Local attention (neighbours, or each atom over time) and global attention, one after the other or gated."""
 
@@ -94,7 +108,10 @@ class SpatialAttention(nn.Module):
         self.variable = settings.local == "variable"
         make = lambda: Attention(settings.width, settings.heads, mode=settings.attention)  # noqa: E731
         self.local = make() if settings.spatial != "global" else None
-        self.wide = make() if settings.spatial != "local" else None
+        self.wide = None
+        if settings.spatial != "local":
+            listed = settings.pairs == "listed"
+            self.wide = ThroughRegisters(settings.registers, settings.width, make) if listed else make()
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
         gated = settings.fusion == "gated" and settings.spatial == "local+global"
         self.gate = nn.Linear(settings.width, settings.width) if gated else None
@@ -112,6 +129,8 @@ class SpatialAttention(nn.Module):
         return x
 
     def _near(self, local: Attention, normed: Tensor, biases: Biases, cache: Cache | None) -> Tensor:
+        if isinstance(biases.local, Near):
+            return attend_near(local, normed, biases.local)
         if not self.variable:
             return local(normed, bias=biases.local)
         over_time = normed.transpose(1, 2)
@@ -148,13 +167,14 @@ class DecoderLayer(nn.Module):
         self.spatial = SpatialAttention(settings)
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
         self.feed_forward = FeedForward(settings.width)
+        self.listed, self.registers = settings.pairs == "listed", settings.registers
 
     def forward(self, x: Tensor, memory: Tensor, biases: Biases, cache: Cache | None = None) -> Tensor:
         """Return the slots' tokens; with a cache ``x`` holds the new slots alone.
 
         Args:
-            memory: [windows, rows, nodes, width], the encoder's; each node reads its own over time and everybody's at
-                the present.
+            memory: [windows, rows, nodes, width], the encoder's; each node reads its own over time and, at the present,
+                everybody's or the registers'.
         """
         over_time = self.norms[0](x).transpose(1, 2)
         projected = self.temporal.project(over_time)
@@ -169,14 +189,15 @@ class DecoderLayer(nn.Module):
         return x + self.feed_forward(x)
 
     def _readable(self, memory: Tensor) -> KeysValues:
-        """Return [windows, nodes, heads, rows + nodes, ...]: each token is projected once, however many read it."""
+        """Return [windows, nodes, heads, keys, ...]: each token is projected once, however many read it."""
         keys, values = self.transformation.project(memory)
-        return _own_then_present(keys), _own_then_present(values)
+        first = memory.shape[2] - self.registers if self.listed else 0
+        return _own_then_present(keys, first), _own_then_present(values, first)
 
 
-def _own_then_present(x: Tensor) -> Tensor:
-    """Arrange [windows, rows, heads, nodes, ...] for each node: its own over time, then everybody's at the present."""
-    present = x[:, -1:].expand(-1, x.shape[3], -1, -1, -1)
+def _own_then_present(x: Tensor, first: int) -> Tensor:
+    """Arrange [windows, rows, heads, nodes, ...] by node: its own over time, then the present from ``first`` on."""
+    present = x[:, -1:, :, first:].expand(-1, x.shape[3], -1, -1, -1)
     return torch.cat([x.permute(0, 3, 2, 1, 4), present], dim=-2)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.forecast.environment import Environment, State
 from asteroid_nb.forecast.frames import full_precision, into, out_of
+from asteroid_nb.forecast.groups import by_group
 from asteroid_nb.shapes import Float
 
 #: Regularisation strengths tried on validation data, relative to unit-variance features.
@@ -78,7 +79,7 @@ class LinearSkip(nn.Module):
         anchor = state.anchor[:, :, None]
         if self.kind == "ridge":
             with full_precision(anchor):
-                moved = torch.einsum("wtnf,nfh->wtnh", state.features, self.weights[self.group])
+                moved = by_group(state.features, self.weights, self.group)
             components = moved + self.offset[self.group]
             steps = out_of(state.frames, components.unflatten(-1, (self.horizon, 3))).movedim(2, 3)
         else:

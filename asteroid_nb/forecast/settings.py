@@ -38,6 +38,9 @@ class STISettings:
         hops: atoms within so many bonds are local,
         cutoff_ang: and those within this distance.
         registers: learned tokens that global attention may use.
+        pairs: "all" pairs of atoms are weighed, at a cost that grows as their square; or "listed": local attention over
+            tables of neighbours, global attention through the registers, at a cost that grows as the atoms do.
+        most_near: atoms that one looks at locally where pairs are listed, at most; the nearest.
         attention: "softmax" or "continuous" (see `Attention`).
         sti: the delay-matrix head; without it the decoder corrects the start alone.
         conjugate: what Ψ must reconstruct the structure from, if anything.
@@ -64,6 +67,8 @@ class STISettings:
     hops: int = 2
     cutoff_ang: float = 3.0
     registers: int = 2
+    pairs: Literal["all", "listed"] = "all"
+    most_near: int = 64
     attention: Literal["softmax", "continuous"] = "softmax"
     sti: bool = True
     conjugate: Literal["none", "subset", "hide_first"] = "none"
@@ -83,12 +88,26 @@ class STISettings:
             raise InvalidSettings(f"slot_frames {self.slot_frames} must divide horizon {self.horizon}.")
         if self.width % self.heads:
             raise InvalidSettings(f"heads {self.heads} must divide width {self.width}.")
+        if self.pairs == "listed":
+            self._must_do_without_pairs()
         if self.decode == "none" and not self.sti:
             raise InvalidSettings("decode='none' returns the STI forecast, but sti is False. Switch one of them on.")
         if self.skip in ("constant_velocity", "newton") and self.seen_frames < 2:
             raise InvalidSettings(
                 f"skip={self.skip!r} needs velocities: use delay_frames of 2 or more, or skip='none'."
             )
+
+    def _must_do_without_pairs(self) -> None:
+        if self.spatial != "local" and not self.registers:
+            raise InvalidSettings(
+                "pairs='listed' reads far atoms through registers, but registers is 0. Use some, or spatial='local'."
+            )
+        if self.conjugate != "none":
+            raise InvalidSettings(
+                f"conjugate={self.conjugate!r} attends to all pairs of atoms. Use conjugate='none' with pairs='listed'."
+            )
+        if not self.most_near:
+            raise InvalidSettings("most_near was 0; an atom looks at itself at least.")
 
     @property
     def seen_frames(self) -> int:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.forecast.environment import Environment
+from asteroid_nb.forecast.groups import by_group
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.shapes import Float
 
@@ -36,7 +37,7 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, features: Tensor, first_time: int = 0) -> Float[Tensor, "windows times nodes width"]:
         windows, times = features.shape[:2]
-        linear = torch.einsum("wtnf,nfd->wtnd", features, self.weights[self.group])
+        linear = by_group(features, self.weights, self.group)
         x = linear + self.mix(linear + self.who)
         x = torch.cat([x, self.registers.expand(windows, times, -1, -1)], dim=2)
         when = torch.arange(first_time, first_time + times, device=x.device)

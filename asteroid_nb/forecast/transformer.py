@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asteroid_nb.data.bonds import bond_hops
 from asteroid_nb.data.windows import Molecule, Window, Windows
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.conjugate import Conjugate
 from asteroid_nb.forecast.environment import Environment, State
 from asteroid_nb.forecast.frames import out_of
-from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, SpatialBias, causal
+from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, causal, spatial_bias
 from asteroid_nb.forecast.linear import LinearSkip
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.placing import placed
@@ -68,12 +67,11 @@ class STITransformer(nn.Module):
             if settings.skip == "newton"
             else LinearSkip(self.environment, horizon=settings.horizon, kind=settings.skip)
         )
-        hops = torch.as_tensor(bond_hops(molecule.bonds, molecule.n_atoms, most=molecule.n_atoms))
         self.register_buffer("rows", torch.tensor(settings.rows), persistent=False)
         self.register_buffer("starts", torch.tensor(settings.context_starts + settings.slot_starts), persistent=False)
         self.embed_rows = TokenEmbedding(settings, molecule, self.environment, len(settings.rows))
         self.embed_slots = TokenEmbedding(settings, molecule, self.environment, len(self.starts))
-        self.encoder_bias, self.decoder_bias = SpatialBias(settings, hops), SpatialBias(settings, hops)
+        self.encoder_bias, self.decoder_bias = (spatial_bias(settings, molecule) for _ in range(2))
         self.encoder = nn.ModuleList(EncoderLayer(settings) for _ in range(settings.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.decoder_layers))
         self.row_head = _zero_head(settings.width, settings.horizon * 3)
