@@ -87,8 +87,7 @@ class SpatialBias(nn.Module):
         extra, n_atoms = self.registers, bias.shape[-1]
         padded = torch.nn.functional.pad(bias, (0, extra, 0, extra), value=outside)
         if extra and outside:
-            own = torch.arange(n_atoms, n_atoms + extra, device=bias.device)
-            padded[..., own, own] = 0.0
+            padded.diagonal(dim1=-2, dim2=-1)[..., n_atoms:].zero_()
         return padded
 
 
