@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.processes import how_many

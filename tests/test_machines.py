@@ -179,18 +179,38 @@ def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str], *, seco
     raise AssertionError(f"no {pattern} after {seconds:g} s")
 
 
-def test_slurm_starts_two_tasks_that_are_one_training(tmp_path, alone):
-    """The variables are those that ``srun --ntasks-per-node=2`` sets on one node."""
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+        return str(free.getsockname()[1])
+
+
+def finish(processes: list[subprocess.Popen[str]]) -> None:
+    """Wait for processes started side by side; all must end well."""
+    try:
+        errors = [process.communicate(timeout=200)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * len(processes), errors
+
+
+def test_two_machines_are_one_training(tmp_path, alone):
+    """Each has a ``torchrun`` of its own, here on one host, and only the first writes."""
+    meeting = ["--rdzv-id", "7", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1", *meeting]
+    command += ["--local-addr", "127.0.0.1", str(ROOT / "tests" / "trainings.py"), str(tmp_path), "forecast"]
+    streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    finish([subprocess.Popen(command, env=environment(), **streams) for _ in range(2)])
+    assert_same_gradients(tmp_path / "forecast", alone / "forecast")
+
+
+def test_slurm_starts_two_tasks_that_are_one_training(tmp_path, alone):
+    """The variables are those that ``srun --ntasks-per-node=2`` sets on one node."""
     job = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
-    job |= {"SLURM_NNODES": "1", "SLURM_NODELIST": "127.0.0.1", "SLURM_NODEID": "0", "MASTER_PORT": port}
+    job |= {"SLURM_NNODES": "1", "SLURM_NODELIST": "127.0.0.1", "SLURM_NODEID": "0", "MASTER_PORT": free_port()}
     command = [sys.executable, str(ROOT / "tests" / "trainings.py"), str(tmp_path), "--devices", "2", "forecast"]
-    tasks = [
-        subprocess.Popen(command, env=environment(**job, SLURM_PROCID=rank, SLURM_LOCALID=rank), stderr=subprocess.PIPE)
-        for rank in ("0", "1")
-    ]
-    errors = [task.communicate(timeout=120)[1].decode() for task in tasks]
-    assert [task.returncode for task in tasks] == [0, 0], errors
+    streams: Any = {"stderr": subprocess.PIPE, "text": True}
+    ranks = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in ("0", "1")]
+    finish([subprocess.Popen(command, env=environment(**job, **rank), **streams) for rank in ranks])
     assert_same_gradients(tmp_path / "forecast", alone / "forecast")
