@@ -6,6 +6,7 @@ Tokens are [windows, times, nodes, width]; nodes are the atoms and, after them, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from asteroid_nb.data.bonds import bond_hops
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
-from asteroid_nb.forecast.near import Near, NearBias, ThroughRegisters, attend_near
+from asteroid_nb.forecast.near import Near, NearBias, SharedAttention, ThroughRegisters, attend_near
 from asteroid_nb.forecast.settings import STISettings
 
 KeysValues = tuple[Tensor, Tensor]
@@ -37,7 +38,7 @@ class Cache:
 
     temporal: KeysValues | None = None
     local: KeysValues | None = None
-    memory: KeysValues | None = None
+    memory: Any = None
 
 
 @dataclass
@@ -163,7 +164,11 @@ class DecoderLayer(nn.Module):
     def __init__(self, settings: STISettings) -> None:
         super().__init__()
         make = lambda: Attention(settings.width, settings.heads, mode=settings.attention)  # noqa: E731
-        self.temporal, self.transformation = make(), make()
+        self.temporal = make()
+        listed = settings.pairs == "listed"
+        self.transformation = (
+            SharedAttention(settings.width, settings.heads, mode=settings.attention) if listed else make()
+        )
         self.spatial = SpatialAttention(settings)
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
         self.feed_forward = FeedForward(settings.width)
@@ -183,18 +188,11 @@ class DecoderLayer(nn.Module):
             projected = cache.temporal = joined(cache.temporal, projected)
         x = x + self.temporal(over_time, projected=projected, bias=biases.temporal).transpose(1, 2)
         x = self.spatial(x, biases, cache)
-        read = cache.memory if cache is not None and cache.memory is not None else self._project(memory)
+        read = cache.memory if cache is not None and cache.memory is not None else self.transformation.project(memory)
         if cache is not None:
             cache.memory = read
         x = x + self.transformation(self.norms[1](x).transpose(1, 2), projected=read).transpose(1, 2)
         return x + self.feed_forward(x)
-
-    def _project(self, memory: Tensor | tuple[Tensor, Tensor]) -> KeysValues:
-        if isinstance(memory, Tensor):
-            return self.transformation.project(memory)
-        own, shared = (self.transformation.project(part) for part in memory)
-        keys, values = (part.expand(-1, len(own[0][0]), -1, -1, -1) for part in shared)
-        return joined(own, (keys, values))
 
 
 def joined(past: KeysValues | None, new: KeysValues) -> KeysValues:

@@ -239,3 +239,26 @@ class ThroughRegisters(nn.Module):
         atoms, registers = nodes[:, :, :n_atoms], nodes[:, :, n_atoms:]
         gathered = self.gather(registers, nodes)
         return torch.cat([self.read(atoms, self.norm(registers + gathered)), gathered], dim=2)
+
+
+class SharedAttention(Attention):
+    """Attention of each node to its own memory and to one that all share, which is not copied for every node."""
+
+    def project(self, memory: tuple[Tensor, Tensor]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return keys and values of each node's own, [windows, nodes, heads, keys, …], and of all, where nodes is 1."""
+        own, shared = memory
+        return super().project(own), super().project(shared)
+
+    def forward(
+        self, tokens: Float[Tensor, "windows nodes queries width"], *, projected: Any
+    ) -> Float[Tensor, "windows nodes queries width"]:
+        (own_keys, own_values), (keys, values) = projected
+        queries = self._split(self.query(tokens))
+        scores = [queries @ own_keys.mT, torch.einsum("wnhqd,whkd->wnhqk", queries, keys[:, 0])]
+        weights = torch.cat(scores, dim=-1) / queries.shape[-1] ** 0.5
+        weights = weights.softmax(-1) if self.mode == "softmax" else weights.exp() / weights.shape[-1]
+        if self.recording:
+            self.recorded = weights.detach()
+        to_own, to_shared = weights.split([own_keys.shape[-2], keys.shape[-2]], dim=-1)
+        gathered = to_own @ own_values + torch.einsum("wnhqk,whkd->wnhqd", to_shared, values[:, 0])
+        return self.out(gathered.transpose(-2, -3).flatten(-2))
