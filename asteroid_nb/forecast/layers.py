@@ -173,9 +173,7 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
         self.feed_forward = FeedForward(settings.width)
 
-    def forward(
-        self, x: Tensor, memory: Tensor | tuple[Tensor, Tensor], biases: Biases, cache: Cache | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, memory: Any, biases: Biases, cache: Cache | None = None) -> Tensor:
         """Return the slots' tokens; with a cache ``x`` holds the new slots alone.
 
         Args:
