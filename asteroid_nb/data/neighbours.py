@@ -112,7 +112,8 @@ def nearest_elsewhere(
     n_atoms, spread = len(positions), float(np.ptp(positions, axis=0).max())
     points = torch.from_numpy(np.ascontiguousarray(positions, dtype=float))[None]
     taken, asked = known[0] * n_atoms + known[1], np.flatnonzero(wanted > 0)
-    found, reach = [np.empty((2, 0), dtype=np.int64)], _first_reach_ang(positions)
+    found: list[np.ndarray] = [np.empty((2, 0), dtype=np.int64)]
+    reach = _first_reach_ang(positions)
     while len(asked):
         ends = np.stack([end.numpy() for end in pairs_within(points, reach, of=torch.from_numpy(asked))])
         ends = ends[:, ~np.isin(ends[0] * n_atoms + ends[1], taken)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from asteroid_nb.shapes import Bool, Int
 
 #: Exchanges kept at most: a peptide's methyl groups alone would give thousands.
 MOST_EXCHANGES = 48
+
+#: Atoms of what is searched as one graph: the search recurses atom by atom.
+MOST_MATCHED = 500
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,67 @@ def reversed_in_time(window: Window, chosen: Bool[np.ndarray, " windows"]) -> Wi
 
 
 def _automorphisms(molecule: Molecule) -> list[Int[np.ndarray, " atoms"]]:
-    """Return the exchanges of atoms that keep elements, masses and bonds, the identity first."""
+    """Return the exchanges of atoms that keep elements, masses and bonds, the identity first.
+
+    Of more than `MOST_MATCHED` atoms those within separate molecules alone, made at once in all that are listed alike,
+    and none within a molecule that is as large itself.
+    """
+    if molecule.n_atoms <= MOST_MATCHED:
+        return _matched(molecule)
+    whole = np.arange(molecule.n_atoms)
+    exchanges = [whole]
+    for copies in _alike(molecule):
+        if copies.shape[1] > MOST_MATCHED:
+            continue
+        within = _matched(_part(molecule, copies[0]))
+        exchanges = exchanges + [exchanges[0]] * (len(within) - len(exchanges))
+        for number in range(1, len(exchanges)):
+            changed = exchanges[number].copy()
+            changed[copies] = copies[:, within[number % len(within)]]
+            exchanges[number] = changed
+    return exchanges
+
+
+def _alike(molecule: Molecule) -> list[Int[np.ndarray, "copies atoms"]]:
+    """Return the atoms of the separate molecules, those in one table whose atoms are listed and bonded alike."""
+    first, bonds = _first_atoms(molecule), molecule.bonds
+    tables: dict[tuple[Any, ...], list[np.ndarray]] = {}
+    order = np.argsort(first, kind="stable")
+    bonds = bonds[np.argsort(first[bonds[:, 0]], kind="stable")]
+    ends = np.searchsorted(first[bonds[:, 0]], np.arange(molecule.n_atoms + 1))
+    place = np.empty(molecule.n_atoms, dtype=int)
+    for atoms in np.split(order, np.flatnonzero(np.diff(first[order])) + 1):
+        place[atoms] = np.arange(len(atoms))
+        own = np.sort(place[bonds[ends[atoms[0]] : ends[atoms[0] + 1]]], axis=1)
+        own = own[np.lexsort(own.T)]
+        kinds = molecule.atomic_numbers[atoms].tobytes(), molecule.masses[atoms].round(2).tobytes()
+        tables.setdefault((*kinds, own.tobytes()), []).append(atoms)
+    return [np.stack(copies) for copies in tables.values()]
+
+
+def _first_atoms(molecule: Molecule) -> Int[np.ndarray, " atoms"]:
+    """Return the lowest atom of the molecule that each atom belongs to."""
+    lowest = np.arange(molecule.n_atoms)
+    while True:
+        before = lowest.copy()
+        for one, other in (molecule.bonds.T, molecule.bonds.T[::-1]):
+            np.minimum.at(lowest, one, lowest[other])
+        lowest = lowest[lowest]
+        if np.array_equal(lowest, before):
+            return lowest
+
+
+def _part(molecule: Molecule, atoms: np.ndarray) -> Molecule:
+    place = np.full(molecule.n_atoms, -1)
+    place[atoms] = np.arange(len(atoms))
+    bonds = place[molecule.bonds]
+    return Molecule(
+        molecule.atomic_numbers[atoms], molecule.masses[atoms], bonds[(bonds >= 0).all(1)], molecule.reference[atoms]
+    )
+
+
+def _matched(molecule: Molecule) -> list[Int[np.ndarray, " atoms"]]:
+    """Return the exchanges that a search through the whole graph of bonds finds, the identity first."""
     import networkx as nx
 
     graph = nx.Graph()
@@ -86,10 +150,11 @@ def _automorphisms(molecule: Molecule) -> list[Int[np.ndarray, " atoms"]]:
 
 def _keeps_hands(molecule: Molecule, exchange: np.ndarray, mirror: bool) -> bool:
     """Return whether every tetrahedral centre is as left- or right-handed after the exchange (and mirror) as before."""
-    for centre in range(molecule.n_atoms):
-        around = molecule.bonds[(molecule.bonds == centre).any(axis=1)].sum(axis=1) - centre
-        if len(around) != 4:
-            continue
+    ends = np.concatenate([molecule.bonds, molecule.bonds[:, ::-1]])
+    ends = ends[np.argsort(ends[:, 0], kind="stable")]
+    first = np.searchsorted(ends[:, 0], np.arange(molecule.n_atoms + 1))
+    for centre in np.flatnonzero(np.diff(first) == 4):
+        around = ends[first[centre] : first[centre + 1], 1]
         before, after = (_volume(molecule.reference[atoms]) for atoms in (around, exchange[around]))
         if before * after * (-1.0 if mirror else 1.0) < 0:
             return False

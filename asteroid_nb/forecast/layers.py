@@ -6,6 +6,7 @@ Tokens are [windows, times, nodes, width]; nodes are the atoms and, after them, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from asteroid_nb.data.bonds import bond_hops
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
-from asteroid_nb.forecast.near import Near, NearBias, ThroughRegisters, attend_near
+from asteroid_nb.forecast.near import Near, NearBias, SharedAttention, ThroughRegisters, attend_near
 from asteroid_nb.forecast.settings import STISettings
 
 KeysValues = tuple[Tensor, Tensor]
@@ -37,7 +38,7 @@ class Cache:
 
     temporal: KeysValues | None = None
     local: KeysValues | None = None
-    memory: KeysValues | None = None
+    memory: Any = None
 
 
 @dataclass
@@ -156,17 +157,36 @@ class EncoderLayer(nn.Module):
         return x + self.feed_forward(x)
 
 
+class MemoryAttention(Attention):
+    """Attention of each node to its own memory over time and to everybody's at the present."""
+
+    def project(self, memory: Tensor) -> KeysValues:
+        """Return [windows, nodes, heads, rows + nodes, ...] of [windows, rows, nodes, width], each projected once."""
+        keys, values = super().project(memory)
+        return _own_then_present(keys), _own_then_present(values)
+
+
+def _own_then_present(x: Tensor) -> Tensor:
+    """Arrange [windows, rows, heads, nodes, ...] by node: its own over time, then everybody's at the present."""
+    present = x[:, -1:].expand(-1, x.shape[3], -1, -1, -1)
+    return torch.cat([x.permute(0, 3, 2, 1, 4), present], dim=-2)
+
+
 class DecoderLayer(nn.Module):
     """Causal attention over time, then over atoms in each slot, then to the encoder's memory; feed-forward."""
 
     def __init__(self, settings: STISettings) -> None:
         super().__init__()
-        make = lambda: Attention(settings.width, settings.heads, mode=settings.attention)  # noqa: E731
-        self.temporal, self.transformation = make(), make()
+        sizes, mode = (settings.width, settings.heads), settings.attention
+        self.temporal = Attention(*sizes, mode=mode)
+        self.transformation = (
+            SharedAttention(*sizes, mode=mode, shared=settings.registers)
+            if settings.pairs == "listed"
+            else MemoryAttention(*sizes, mode=mode)
+        )
         self.spatial = SpatialAttention(settings)
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
         self.feed_forward = FeedForward(settings.width)
-        self.listed, self.registers = settings.pairs == "listed", settings.registers
 
     def forward(self, x: Tensor, memory: Tensor, biases: Biases, cache: Cache | None = None) -> Tensor:
         """Return the slots' tokens; with a cache ``x`` holds the new slots alone.
@@ -181,23 +201,11 @@ class DecoderLayer(nn.Module):
             projected = cache.temporal = joined(cache.temporal, projected)
         x = x + self.temporal(over_time, projected=projected, bias=biases.temporal).transpose(1, 2)
         x = self.spatial(x, biases, cache)
-        read = cache.memory if cache is not None and cache.memory is not None else self._readable(memory)
+        read = cache.memory if cache is not None and cache.memory is not None else self.transformation.project(memory)
         if cache is not None:
             cache.memory = read
         x = x + self.transformation(self.norms[1](x).transpose(1, 2), projected=read).transpose(1, 2)
         return x + self.feed_forward(x)
-
-    def _readable(self, memory: Tensor) -> KeysValues:
-        """Return [windows, nodes, heads, keys, ...]: each token is projected once, however many read it."""
-        keys, values = self.transformation.project(memory)
-        first = memory.shape[2] - self.registers if self.listed else 0
-        return _own_then_present(keys, first), _own_then_present(values, first)
-
-
-def _own_then_present(x: Tensor, first: int) -> Tensor:
-    """Arrange [windows, rows, heads, nodes, ...] by node: its own over time, then the present from ``first`` on."""
-    present = x[:, -1:, :, first:].expand(-1, x.shape[3], -1, -1, -1)
-    return torch.cat([x.permute(0, 3, 2, 1, 4), present], dim=-2)
 
 
 def joined(past: KeysValues | None, new: KeysValues) -> KeysValues:

@@ -17,8 +17,11 @@ from asteroid_nb.shapes import Float
 #: Regularisation strengths tried on validation data, relative to unit-variance features.
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
-#: Windows gathered at a time while sums are accumulated.
-CHUNK_WINDOWS = 1024
+#: Windows gathered at a time while sums are accumulated, of systems up to so many atoms; of larger ones fewer.
+CHUNK_WINDOWS, CHUNK_ATOMS = 1024, 512
+
+#: Of its atoms that the largest group has, when groups of unequal size are brought to one.
+MOST_REPEATS = 8
 
 
 class Moments:
@@ -106,10 +109,11 @@ class LinearSkip(nn.Module):
             return
         present = torch.tensor([train.shape.history - 1])
         moments = Moments()
-        for variant in (variant for window in train.batches(CHUNK_WINDOWS) for variant in vary(window)):
+        chunk = chunk_windows(train)
+        for variant in (variant for window in train.batches(chunk) for variant in vary(window)):
             window = prepare(variant)
             moments.add(*self._pairs(environment(window.history, present), window.truth))
-        checked = [prepare(window) for window in validation.subset(most=4 * CHUNK_WINDOWS).batches(CHUNK_WINDOWS)]
+        checked = [prepare(window) for window in validation.subset(most=4 * chunk).batches(chunk)]
         pairs = [self._pairs(environment(window.history, present), window.truth) for window in checked]
         weights, offset = best_strength(
             moments, lambda *solution: mean_rmse(pairs, *solution, horizon=self.horizon), intercept=True
@@ -127,8 +131,15 @@ class LinearSkip(nn.Module):
         """Return the samples of each group; smaller groups repeat theirs evenly, which leaves their solution alone."""
         n_groups, sizes = int(self.group.max()) + 1, torch.bincount(self.group)
         copies = math.lcm(*sizes.tolist())
-        picked = [self.group.eq(g).nonzero()[:, 0].repeat(copies // int(sizes[g])) for g in range(n_groups)]
+        copies = copies if copies <= MOST_REPEATS * int(sizes.max()) else int(sizes.max())  # then even but for one
+        picked = [self.group.eq(g).nonzero()[:, 0] for g in range(n_groups)]
+        picked = [atoms.repeat(-(-copies // len(atoms)))[:copies] for atoms in picked]
         return per_atom[:, torch.stack(picked)].movedim(1, 0).flatten(1, 2)
+
+
+def chunk_windows(windows: Windows) -> int:
+    """Return how many windows are gathered at a time."""
+    return max(1, CHUNK_WINDOWS * CHUNK_ATOMS // max(CHUNK_ATOMS, windows.molecule.n_atoms))
 
 
 def mean_rmse(pairs: list[tuple[Tensor, Tensor]], weights: Tensor, offset: Tensor, *, horizon: int) -> float:

@@ -239,3 +239,37 @@ class ThroughRegisters(nn.Module):
         atoms, registers = nodes[:, :, :n_atoms], nodes[:, :, n_atoms:]
         gathered = self.gather(registers, nodes)
         return torch.cat([self.read(atoms, self.norm(registers + gathered)), gathered], dim=2)
+
+
+class SharedAttention(Attention):
+    """Attention of each node to its own memory and to one that all share, which is not copied for every node."""
+
+    def __init__(self, width: int, heads: int, *, mode: str, shared: int) -> None:
+        super().__init__(width, heads, mode=mode)
+        self.shared = shared
+
+    def project(self, memory: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return keys and values of [windows, rows, nodes, width], each projected once.
+
+        Those of each node's own, [windows, nodes, heads, rows, …], and of what all read at the present, where nodes
+        is 1: the last ``shared`` nodes.
+        """
+        both = super().project(memory)
+        first = memory.shape[2] - self.shared
+        own_keys, own_values = (part.permute(0, 3, 2, 1, 4) for part in both)
+        keys, values = (part[:, -1:, :, first:] for part in both)
+        return (own_keys, own_values), (keys, values)
+
+    def forward(
+        self, tokens: Float[Tensor, "windows nodes queries width"], *, projected: Any
+    ) -> Float[Tensor, "windows nodes queries width"]:
+        (own_keys, own_values), (keys, values) = projected
+        queries = self._split(self.query(tokens))
+        scores = [queries @ own_keys.mT, torch.einsum("wnhqd,whkd->wnhqk", queries, keys[:, 0])]
+        weights = torch.cat(scores, dim=-1) / queries.shape[-1] ** 0.5
+        weights = weights.softmax(-1) if self.mode == "softmax" else weights.exp() / weights.shape[-1]
+        if self.recording:
+            self.recorded = weights.detach()
+        to_own, to_shared = weights.split([own_keys.shape[-2], keys.shape[-2]], dim=-1)
+        gathered = to_own @ own_values + torch.einsum("wnhqk,whkd->wnhqd", to_shared, values[:, 0])
+        return self.out(gathered.transpose(-2, -3).flatten(-2))

@@ -109,6 +109,10 @@ def attention(run: Run, window: Window) -> dict[str, np.ndarray]:
     ("transformation") ``each`` is an atom or register, queries are the times of the stack the layer is in. Keys of the
     transformation are the encoder's times of the same atom, then all atoms at the present. What was masked is zero.
 
+    Where pairs are listed, "local" still is a table of all nodes, zero where nothing is listed (of at most
+    `near.MOST_RECORDED` nodes); "global.gather" has registers as queries and all nodes as keys, "global.read" atoms as
+    queries and registers as keys; the transformation's last keys are the registers at the present.
+
     There is no attention of the STI equation among them: the delay matrix is read from the encoder's tokens by a linear
     head, and its conjugate Ψ, which does attend, runs in training alone.
     """

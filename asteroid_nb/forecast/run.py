@@ -25,8 +25,8 @@ from asteroid_nb.forecast.transformer import STITransformer
 
 KIND = "sti-transformer"
 
-#: No setting of a model, and no molecule, is larger: what a forged folder may not ask for.
-LARGEST = 10_000
+#: No setting of a model, and no system of atoms, is larger: what a forged folder may not ask for.
+LARGEST, MOST_ATOMS = 10_000, 1_000_000
 
 
 @dataclass(repr=False)
@@ -194,7 +194,7 @@ def _must_be_affordable(settings: STISettings, molecule: Molecule, n_bytes: int)
     layers = settings.encoder_layers + settings.decoder_layers
     values = settings.width * (groups * features + targets + settings.registers + layers * settings.width)
     values += groups * features * targets * (settings.skip == "ridge") + settings.horizon * n_atoms
-    if n_atoms > LARGEST or 4 * values > n_bytes:
+    if n_atoms > MOST_ATOMS or 4 * values > n_bytes:
         raise InvalidSettings(f"{n_atoms} atoms need at least {values} weights, which {n_bytes} bytes cannot hold")
 
 

@@ -20,6 +20,7 @@ from asteroid_nb.fit_settings import make_fabric
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
+from asteroid_nb.forecast.linear import chunk_windows
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
@@ -132,8 +133,8 @@ class ForecastTask:
 
     def _error(self, forecast: Callable[[Window], Tensor], device: torch.device) -> Float[Tensor, " horizon"]:
         """Return the RMSE in Å by lead time on the validation windows."""
-        errors = []
-        for window in map(self.model.prepare, self.checked.batches(256, device=device)):
+        errors, together = [], min(256, chunk_windows(self.checked))
+        for window in map(self.model.prepare, self.checked.batches(together, device=device)):
             errors.append((forecast(window) - window.truth).square().mean((2, 3)))
         return torch.cat(errors).mean(0).sqrt()
 

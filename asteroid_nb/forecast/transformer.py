@@ -14,7 +14,7 @@ from asteroid_nb.forecast.conjugate import Conjugate
 from asteroid_nb.forecast.environment import Environment, State
 from asteroid_nb.forecast.frames import out_of
 from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, causal, spatial_bias
-from asteroid_nb.forecast.linear import LinearSkip
+from asteroid_nb.forecast.linear import LinearSkip, chunk_windows
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.placing import placed
 from asteroid_nb.forecast.settings import STISettings
@@ -250,7 +250,7 @@ class STITransformer(nn.Module):
             vary: returns the variants of a batch that a ridge map is fitted on.
             potential: of a start by Newton's equations, the options of `learn_potential`.
         """
-        some = self.prepare(train.subset(most=4096)[:])
+        some = self.prepare(train.subset(most=4 * chunk_windows(train))[:])
         self.environment.fit(some.history, self.rows)
         if isinstance(self.skip, NewtonSkip):
             with torch.enable_grad():

@@ -175,8 +175,16 @@ def attention_labels(run: Run, trajectory: Trajectory, name: str) -> AttentionLa
     if name.endswith("temporal") or (name.endswith("local") and settings.local == "variable"):
         return replace(known, queries=times, keys=times, each=nodes, each_name="atom")
     if name.endswith("transformation"):
+        if settings.pairs == "listed":
+            keys = [f"itself at {_when(row)}" for row in rows] + [f"{node} now" for node in nodes[trajectory.n_atoms :]]
+            return replace(known, queries=times, keys=keys, each=nodes, each_name="atom")
         keys = [f"itself at {_when(row)}" for row in rows] + [f"{node} now" for node in nodes]
         return replace(known, queries=times, keys=keys, each=nodes, each_name="atom", first_atom_key=len(rows))
+    atoms, registers = nodes[: trajectory.n_atoms], nodes[trajectory.n_atoms :]
+    if name.endswith("gather"):
+        return replace(known, queries=registers, keys=nodes, each=times, first_atom_key=0)
+    if name.endswith("read"):
+        return replace(known, queries=atoms, keys=registers, each=times)
     return replace(known, queries=nodes, keys=nodes, each=times, first_atom_key=0)
 
 

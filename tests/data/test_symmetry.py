@@ -165,3 +165,17 @@ def test_a_mirror_without_the_exchange_is_no_symmetry():
     wrong = Symmetries(np.arange(9)[None], np.array([True]))
     moved = wrong.applied(windows[:], np.zeros(len(windows), dtype=int))
     assert error_ang(ridge, moved) > 5 * error_ang(ridge, windows[:])
+
+
+def test_in_a_box_all_molecules_listed_alike_exchange_atoms_at_once(monkeypatch):
+    from asteroid_nb.bench.forecasts.boxes import box_of_ethanol
+    from asteroid_nb.data import symmetry
+
+    one, box = (box_of_ethanol(n_copies, 2, n_seen=1)[0] for n_copies in (1, 5))
+    alone = Symmetries.of(one)
+    monkeypatch.setattr(symmetry, "MOST_MATCHED", 20)
+    found = Symmetries.of(box)
+    expected = alone.exchanges[~alone.mirrored][:, None] + 9 * np.arange(5)[:, None]
+    np.testing.assert_array_equal(found.exchanges[~found.mirrored], np.concatenate([expected], 0).reshape(-1, 45))
+    monkeypatch.setattr(symmetry, "MOST_MATCHED", 8)
+    np.testing.assert_array_equal(Symmetries.of(box).exchanges, np.arange(45)[None])

@@ -15,6 +15,7 @@ from asteroid_nb.forecast.settings import PRESETS, ObjectiveSettings, STISetting
 from asteroid_nb.forecast.training import loss_terms, loss_weights
 
 AUTOREGRESSIVE = {"decode": "autoregressive"}
+LISTED = {"pairs": "listed", "conjugate": "none"}
 ABLATIONS = [
     {},
     AUTOREGRESSIVE,
@@ -46,6 +47,12 @@ ABLATIONS = [
     {"atom_identity": False},
     {"encoder_layers": 0, "decoder_layers": 0},
     {"row_stride": 1, "slot_frames": 1, "delay_frames": 2} | AUTOREGRESSIVE,
+    LISTED,
+    LISTED | AUTOREGRESSIVE | {"attention": "continuous", "atom_identity": False},
+    LISTED | {"fusion": "gated"},
+    LISTED | {"spatial": "local", "registers": 0, "most_near": 1},
+    LISTED | {"spatial": "global"},
+    LISTED | {"local": "variable"},
 ]
 
 
@@ -92,6 +99,9 @@ def test_ablations_are_not_all_the_same_model():
         ({"heads": 5}, "must divide width"),
         ({"decode": "none", "sti": False}, "returns the STI forecast"),
         ({"skip": "constant_velocity", "state": "positions"}, "needs velocities"),
+        (LISTED | {"registers": 0}, "reads far atoms through registers, but registers is 0"),
+        (LISTED | {"conjugate": "subset"}, "conjugate='subset' attends to all pairs"),
+        (LISTED | {"most_near": 0}, "an atom looks at itself at least"),
         ({"width": 16.0}, "must be a whole number"),
         ({"encoder_layers": -1}, "not negative"),
         ({"width": True}, "width was True; it must be a whole number"),

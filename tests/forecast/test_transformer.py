@@ -17,6 +17,7 @@ from asteroid_nb.forecast.settings import ObjectiveSettings
 from asteroid_nb.forecast.training import train
 
 AUTOREGRESSIVE = {"decode": "autoregressive"}
+LISTED = {"pairs": "listed", "conjugate": "none"}
 
 
 class TestFrames(ForecasterContract):
@@ -46,6 +47,8 @@ class TestModes(ForecasterContract):
             {"sti": False},
             {"attention": "continuous"},
             AUTOREGRESSIVE | {"frame": "window"},
+            LISTED,
+            LISTED | AUTOREGRESSIVE | {"most_near": 4},
         ],
         ids=lambda changes: " ".join(map(str, changes.values())),
     )
@@ -80,6 +83,7 @@ def in_double(window: Window) -> Window:
         *({"row_stride": stride} for stride in (1, 2, 3)),
         *({"spatial": spatial} for spatial in ("local", "global")),
         *({"fusion": "gated"}, {"local": "variable"}, {"local": "variable", "fusion": "gated"}),
+        *(LISTED, LISTED | {"fusion": "gated"}, LISTED | {"local": "variable", "attention": "continuous"}),
         *({"attention": "continuous"}, {"frame": "window"}, {"frame": "none"}, {"state": "positions"}),
     ],
     ids=str,
@@ -131,7 +135,7 @@ def test_a_slot_that_is_taught_sees_the_true_frames_before_it_and_none_after(slo
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"slot_frames": 1}, {"spatial": "local"}, {"local": "variable"}, {"attention": "continuous"}],
+    [{}, {"slot_frames": 1}, {"spatial": "local"}, {"local": "variable"}, {"attention": "continuous"}, LISTED],
     ids=str,
 )
 @torch.no_grad()
@@ -144,7 +148,7 @@ def test_the_autoregressive_pass_is_the_taught_pass_on_its_own_output(changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"slot_frames": 1}, {"local": "variable"}, {"attention": "continuous", "local": "variable"}],
+    [{}, {"slot_frames": 1}, {"local": "variable"}, {"attention": "continuous", "local": "variable"}, LISTED],
     ids=str,
 )
 @torch.no_grad()
@@ -206,16 +210,16 @@ def test_the_delay_matrix_begins_each_row_with_the_observed_frame():
 # Symmetries.
 
 
-@pytest.mark.parametrize("decode", ["parallel", "autoregressive"])
+@pytest.mark.parametrize("changes", [{}, AUTOREGRESSIVE, LISTED], ids=str)
 @torch.no_grad()
-def test_in_double_precision_rotation_is_exact_to_the_ninth_digit(decode):
-    model, window = small_model(decode=decode).double(), in_double(held_out()[:5])
+def test_in_double_precision_rotation_is_exact_to_the_ninth_digit(changes):
+    model, window = small_model(**changes).double(), in_double(held_out()[:5])
     rotation = torch.as_tensor(rotations(5))
     turned = torch.einsum("wab,wtnb->wtna", rotation, model.forecast(window))
     assert_close(model.forecast(window.rotated(rotation)), turned, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("changes", [{}, AUTOREGRESSIVE, {"frame": "none"}], ids=str)
+@pytest.mark.parametrize("changes", [{}, AUTOREGRESSIVE, {"frame": "none"}, LISTED], ids=str)
 @torch.no_grad()
 def test_without_atom_identity_listing_the_atoms_otherwise_changes_nothing(changes):
     order = np.array([4, 2, 8, 0, 6, 1, 7, 3, 5])

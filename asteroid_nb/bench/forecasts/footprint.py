@@ -5,18 +5,18 @@ python -m asteroid_nb.bench.forecasts.footprint '{"n_copies": 100, "pairs": "lis
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from asteroid_nb.bench.forecasts.boxes import box_of_ethanol
 from asteroid_nb.data.windows import Window
@@ -66,18 +66,18 @@ class Found:
 
 
 def apart(wanted: Wanted) -> Found | None:
-    """Return what a process of its own measured, or None where it ran out of memory.
-
-    Raises:
-        RuntimeError: it failed for another reason.
-    """
-    command = [sys.executable, "-m", "asteroid_nb.bench.forecasts.footprint", json.dumps(asdict(wanted))]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode in (-9, 137) or "out of memory" in done.stderr or "can't allocate memory" in done.stderr:
-        return None
-    if done.returncode:
-        raise RuntimeError(f"Measuring {wanted} failed:\n{done.stderr[-2000:]}")
-    return Found(**json.loads(done.stdout.splitlines()[-1]))
+    """Return what a process of its own measured, or None where it ran out of memory."""
+    context = multiprocessing.get_context("forkserver")  # imports torch once, and holds no GPU
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(measured, wanted).result()
+        except (BrokenProcessPool, torch.OutOfMemoryError, MemoryError):
+            return None
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):
+                raise
+            return None
 
 
 def measured(wanted: Wanted) -> Found:
@@ -148,11 +148,3 @@ def _peak_bytes(device: torch.device) -> int:
         return int(line.split()[1]) * KIB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * KIB
-
-
-def n_weights(model: nn.Module) -> int:
-    return sum(one.numel() for one in model.parameters())
-
-
-if __name__ == "__main__":
-    print(json.dumps(asdict(measured(Wanted(**json.loads(sys.argv[1]))))))
