@@ -172,6 +172,7 @@ def _bench(commands) -> None:
     _bench_accuracy(benches)
     _bench_rollout(benches)
     _bench_speed(benches)
+    _bench_uncertainty(benches)
 
 
 def _bench_equilibrium(benches) -> None:
@@ -220,6 +221,20 @@ def _bench_speed(benches) -> None:
     command = _command(benches, "speed", "Trajectory forecast in a second, beside GFN2-xTB, and what limits it.")
     _forecasts(command, protocols=["F1", "P3"], page="speed", seeds=False)
     command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="that forecasts are timed on")
+
+
+def _bench_uncertainty(benches) -> None:
+    purpose = "Whether an ensemble knows how wrong it is, and where to simulate next, beside simple rivals."
+    command = _command(benches, "uncertainty", purpose)
+    command.add_argument("--sample", default="ethanol", choices=["ethanol", "malonaldehyde"])
+    command.add_argument(
+        "--strategies", nargs="+", default=[], metavar="NAME",
+        help='that choose what is simulated next: spread, random, farthest, "straight on"; otherwise all',
+    )  # fmt: skip
+    command.add_argument("--seeds", type=int, default=3, help="of each ensemble and each loop")
+    command.add_argument("--processes", type=int, default=2, help="at a time, one core each")
+    command.add_argument("--page", default="uncertainty", help="name of the page that is written")
+    command.add_argument("--out", type=Path, default=Path("runs/forecasts"), help="folder that keeps what is finished")
 
 
 def _forecasts(command, *, protocols: list[str], page: str, seeds: bool = True) -> None:
