@@ -52,16 +52,20 @@ def _speed(options: argparse.Namespace) -> None:
 
 def _uncertainty(options: argparse.Namespace) -> None:
     _must_count(seeds=options.seeds)
+    if options.loops < 0:
+        raise InvalidSettings(f"--loops was {options.loops}; it must be 0 or more.")
     told = {
         "--sample": options.sample,
         "--strategies": " ".join(map(shlex.quote, options.strategies)),
         "--seeds": options.seeds,
+        "--loops": options.loops,
         "--page": shlex.quote(options.page),
     }
     uncertainty.run(
         folder=options.out,
         name=options.sample,
         seeds=options.seeds,
+        loops=options.loops,
         strategies=options.strategies or uncertainty.STRATEGIES,
         processes=options.processes,
         page=options.page,

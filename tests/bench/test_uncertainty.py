@@ -115,7 +115,15 @@ def brief(monkeypatch):
 class TestPage:
     def test_it_says_all_and_what_is_finished_is_kept(self, tmp_path, monkeypatch):
         pytest.importorskip("tblite")
-        ask = {"folder": tmp_path, "seeds": 1, "processes": 0, "size": DOUBT, "loop": LOOP, "command": "typed"}
+        ask = {
+            "folder": tmp_path,
+            "seeds": 1,
+            "loops": 1,
+            "processes": 0,
+            "size": DOUBT,
+            "loop": LOOP,
+            "command": "typed",
+        }
         path = uncertainty.run(**ask)
         text = path.read_text(encoding="utf-8")
         assert "Made by `typed`" in text and "PASSED" in text or "FAILED" in text
@@ -124,6 +132,8 @@ class TestPage:
         assert (tmp_path / "uncertainty-calibration.html").is_file()
         monkeypatch.setattr(Ensemble, "fit", lambda *_, **__: pytest.fail("learnt again"))
         assert uncertainty.run(**ask).read_text(encoding="utf-8") == text
+        without = uncertainty.run(**ask | {"loops": 0}).read_text(encoding="utf-8")
+        assert "### C." in without and "### L." not in without
 
     def test_an_interrupted_loop_ends_as_one_that_was_not(self, tmp_path, monkeypatch):
         pytest.importorskip("tblite")
@@ -168,13 +178,15 @@ def test_what_is_not_there_is_told(tmp_path, capsys):
         uncertainty.run(folder=tmp_path, strategies=["luck"])
     assert main(["bench", "uncertainty", "--strategies", "luck", "--out", str(tmp_path)]) == 2
     assert main(["bench", "uncertainty", "--seeds", "0", "--out", str(tmp_path)]) == 2
-    assert "--seeds was 0" in capsys.readouterr().err
+    assert main(["bench", "uncertainty", "--loops", "-1", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "--loops was -1" in said and "--seeds was 0" in said
 
 
 def test_the_command_says_what_was_typed(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(uncertainty, "run", lambda **given: asked.update(given))
     assert main(["bench", "uncertainty", "--strategies", "spread", "straight on", "--out", str(tmp_path)]) == 0
-    typed = "asteroid-nb bench uncertainty --sample ethanol --strategies spread 'straight on' --seeds 3"
+    typed = "asteroid-nb bench uncertainty --sample ethanol --strategies spread 'straight on' --seeds 3 --loops 3"
     assert asked["command"] == f"{typed} --page uncertainty"
     assert asked["strategies"] == ["spread", "straight on"] and json.dumps(asked["name"]) == '"ethanol"'

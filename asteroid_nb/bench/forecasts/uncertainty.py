@@ -32,6 +32,7 @@ def run(
     folder: Path,
     name: str = "ethanol",
     seeds: int = 3,
+    loops: int = 3,
     processes: int = 2,
     size: DoubtSize | None = None,
     loop: LoopSize | None = None,
@@ -43,6 +44,7 @@ def run(
 
     Args:
         name: of a bundled sample.
+        seeds, loops: of the ensembles that are judged, and of each loop; without loops none is simulated.
         strategies: that choose what is simulated next, of `STRATEGIES`.
 
     Raises:
@@ -56,17 +58,17 @@ def run(
     judging = [(folder, name, seed, size) for seed in numbers]
     waiting = [job for job in judging if not doubt.record_path(*job).is_file()]
     side_by_side(doubt.judge_seed, waiting, processes=processes, label="ensembles")
-    begin = [(folder, name, seed, loop, strategies) for seed in numbers]
+    begin = [(folder, name, seed, loop, strategies) for seed in range(loops)]
     side_by_side(begin_to_learn, begin, processes=processes, label="beginnings")
-    choosing = [(folder, name, strategy, seed, loop) for seed in numbers for strategy in strategies]
+    choosing = [(folder, name, strategy, seed, loop) for seed in range(loops) for strategy in strategies]
     side_by_side(choose_and_learn, choosing, processes=processes, label="loops", unit="loop")
     told = [doubt.judge_seed(*job) for job in judging]
-    learnt = {one: [choose_and_learn(folder, name, one, seed, loop) for seed in numbers] for one in strategies}
+    learnt = {one: [choose_and_learn(folder, name, one, seed, loop) for seed in range(loops)] for one in strategies}
     found = [
         ranks(name, told, size, kind="windows"), ranks(name, told, size, kind="atoms"), calibration(name, told, size),
-        errors_by_cost(name, learnt, loop), ranks_where_it_is_hot(name, learnt, loop),
+        *([errors_by_cost(name, learnt, loop), ranks_where_it_is_hot(name, learnt, loop)] if loops else []),
     ]  # fmt: skip
-    path = write(folder, page, found, command=command, about=_about(size, loop, seeds))
+    path = write(folder, page, found, command=command, about=_about(size, loop, seeds, loops))
     print(path.read_text(encoding="utf-8"))
     return path
 
@@ -86,11 +88,11 @@ def choose_and_learn(folder: Path, name: str, strategy: str, seed: int, size: Lo
     return learning.learnt_loop(learning.loop_folder(folder, name, size), sample(name), strategy, seed, size)
 
 
-def _about(size: DoubtSize, loop: LoopSize, seeds: int) -> str:
+def _about(size: DoubtSize, loop: LoopSize, seeds: int, loops: int) -> str:
     return (
-        f"{seeds} seeds. Ensembles of learned potentials, integrated by velocity Verlet: {size.n_members} members of "
-        f"{size.n_steps} + {size.n_path_steps} steps of training for the first three tables, {loop.n_members} of "
-        f"{loop.n_steps} + {loop.n_path_steps} in the loops, {loop.width} wide."
+        f"{seeds} seeds, {loops} of the loops. Ensembles of learned potentials, integrated by velocity Verlet: "
+        f"{size.n_members} members of {size.n_steps} + {size.n_path_steps} steps of training for the first three "
+        f"tables, {loop.n_members} of {loop.n_steps} + {loop.n_path_steps} in the loops, {loop.width} wide."
     )
 
 
