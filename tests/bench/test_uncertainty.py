@@ -72,6 +72,27 @@ class TestNovelty:
         np.testing.assert_allclose(temperatures_K(history, masses, 0.5).mean(0), 400, rtol=0.03)
 
 
+class TestRule:
+    def loops(self, *errors):
+        return [[{"rmse_ang": [1.0]}, {"rmse_ang": [error]}] for error in errors]
+
+    @pytest.mark.parametrize(
+        ("own", "holds"), [((0.8, 0.9, 0.85), True), ((1.2, 1.1, 1.3), False), ((0.5, 1.4, 1.0), False)]
+    )
+    def test_chance_is_beaten_by_more_than_the_seeds_scatter(self, own, holds):
+        learnt = {"spread": self.loops(*own), "random": self.loops(1.0, 1.0, 1.0)}
+        rule = uncertainty._against(learnt, "random", LOOP)
+        assert (
+            rule.holds is holds and f"better in {sum(one < 1 for one in own)} of 3 rounds of 3 seeds" in rule.measured
+        )
+
+    def test_few_seeds_and_other_rivals_are_only_reported(self):
+        few = {"spread": self.loops(0.5), "random": self.loops(1.0), "farthest": self.loops(1.0)}
+        assert uncertainty._against(few, "random", LOOP).holds is None
+        many = {"spread": self.loops(0.5, 0.5, 0.5), "farthest": self.loops(1.0, 1.0, 1.0)}
+        assert uncertainty._against(many, "farthest", LOOP).holds is None
+
+
 class TestChoosing:
     histories = torch.tensor(np.stack([walkers()[3].positions[:-1:3], walkers()[3].positions[1::3][:53]], axis=1))
 
