@@ -218,7 +218,7 @@ def ranks_where_it_is_hot(name: str, learnt: Mapping[str, Sequence[Sequence[Reco
         for number in range(size.n_rounds + 1):
             of = [loop[number] for loop in loops]
             keys = ("rank_of_spread", "rank_of_distance")
-            said = [spread(_numbers([one[key][-1] for one in of]), 2) for key in keys]
+            said = [_said(_numbers([one[key][-1] for one in of]), 2) for key in keys]
             rows.append((strategy, f"{of[0]['simulated_fs']:g}", *said))
     return Finding(
         key="H",
