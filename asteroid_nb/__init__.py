@@ -22,6 +22,8 @@ _VERBS = {
     "simulate_openmm": "data.openmm_engine",
     "train": "forecast.training",
     "Run": "forecast.run",
+    "Ensemble": "forecast.ensemble",
+    "train_ensemble": "forecast.ensemble",
     "predict": "forecast.rollout",
     "attention": "forecast.rollout",
     "rivals": "forecast.baselines",
@@ -78,6 +80,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.equilibrium.training import train_force_field
     from asteroid_nb.evaluation import evaluate
     from asteroid_nb.forecast.baselines import rivals
+    from asteroid_nb.forecast.ensemble import Ensemble, train_ensemble
     from asteroid_nb.forecast.rollout import attention, predict
     from asteroid_nb.forecast.run import Run
     from asteroid_nb.forecast.training import train
@@ -106,6 +109,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
 
 __all__ = [
     "Coordinates",
+    "Ensemble",
     "ForceFieldRun",
     "LanguageRun",
     "MarkovChain",
@@ -150,6 +154,7 @@ __all__ = [
     "simulate_openmm",
     "split",
     "train",
+    "train_ensemble",
     "train_force_field",
     "train_language",
 ]

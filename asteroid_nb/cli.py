@@ -174,6 +174,7 @@ def _bench(commands) -> None:
     _bench_rollout(benches)
     _bench_speed(benches)
     _bench_scale(benches)
+    _bench_uncertainty(benches)
 
 
 def _bench_equilibrium(benches) -> None:
@@ -233,6 +234,21 @@ def _bench_scale(benches) -> None:
     command.add_argument("--limit", type=float, default=8.0, metavar="GIB", help="of memory for attention of all pairs")
     command.add_argument("--page", default="scale", help="name of the page that is written")
     command.add_argument("--out", type=Path, default=Path("runs/scale"), help="folder of the page")
+
+
+def _bench_uncertainty(benches) -> None:
+    purpose = "Whether an ensemble knows how wrong it is, and where to simulate next, beside simple rivals."
+    command = _command(benches, "uncertainty", purpose)
+    command.add_argument("--sample", default="ethanol", choices=["ethanol", "malonaldehyde"])
+    command.add_argument(
+        "--strategies", nargs="+", default=[], metavar="NAME",
+        help='that choose what is simulated next: spread, random, farthest, "straight on"; otherwise all',
+    )  # fmt: skip
+    command.add_argument("--seeds", type=int, default=3, help="of the ensembles that are judged")
+    command.add_argument("--loops", type=int, default=3, help="seeds of each loop of simulating; 0 for none")
+    command.add_argument("--processes", type=int, default=2, help="at a time, one core each")
+    command.add_argument("--page", default="uncertainty", help="name of the page that is written")
+    command.add_argument("--out", type=Path, default=Path("runs/forecasts"), help="folder that keeps what is finished")
 
 
 def _forecasts(command, *, protocols: list[str], page: str, seeds: bool = True) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from asteroid_nb.bench import equilibrium
 from asteroid_nb.bench.arms import DEQ, MODELS
-from asteroid_nb.bench.forecasts import accuracy, rollouts, speed
+from asteroid_nb.bench.forecasts import accuracy, rollouts, speed, uncertainty
 from asteroid_nb.bench.setting import FULL, SMALL
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.equilibrium.settings import preset
@@ -24,7 +24,8 @@ def bench(options: argparse.Namespace) -> None:
     Raises:
         InvalidSettings: a count below 1, or a figure, model, protocol or source that does not exist.
     """
-    {"equilibrium": _equilibrium, "accuracy": _accuracy, "rollout": _rollout, "speed": _speed}[options.bench](options)
+    benches = {"equilibrium": _equilibrium, "accuracy": _accuracy, "rollout": _rollout, "speed": _speed}
+    (benches | {"uncertainty": _uncertainty})[options.bench](options)
 
 
 def _accuracy(options: argparse.Namespace) -> None:
@@ -47,6 +48,29 @@ def _rollout(options: argparse.Namespace) -> None:
 def _speed(options: argparse.Namespace) -> None:
     told = {**_told(options), "--device": options.device}
     speed.run(**_forecasts(options), device=options.device, command=_said("speed", told))
+
+
+def _uncertainty(options: argparse.Namespace) -> None:
+    _must_count(seeds=options.seeds)
+    if options.loops < 0:
+        raise InvalidSettings(f"--loops was {options.loops}; it must be 0 or more.")
+    told = {
+        "--sample": options.sample,
+        "--strategies": " ".join(map(shlex.quote, options.strategies)),
+        "--seeds": options.seeds,
+        "--loops": options.loops,
+        "--page": shlex.quote(options.page),
+    }
+    uncertainty.run(
+        folder=options.out,
+        name=options.sample,
+        seeds=options.seeds,
+        loops=options.loops,
+        strategies=options.strategies or uncertainty.STRATEGIES,
+        processes=options.processes,
+        page=options.page,
+        command=_said("uncertainty", told),
+    )
 
 
 def _forecasts(options: argparse.Namespace) -> dict[str, Any]:
