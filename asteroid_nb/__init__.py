@@ -18,6 +18,7 @@ _VERBS = {
     "sample": "data.catalogue",
     "download": "data.catalogue",
     "split": "data.splits",
+    "oscillator": "data.springs",
     "simulate": "data.simulate",
     "simulate_openmm": "data.openmm_engine",
     "train": "forecast.training",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.data.simulate import simulate
     from asteroid_nb.data.splits import split
     from asteroid_nb.data.torsion_files import load_torsions
+    from asteroid_nb.data.springs import oscillator
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
     from asteroid_nb.equilibrium.dynamics import calculator
     from asteroid_nb.equilibrium.md import run_md
@@ -134,6 +136,7 @@ __all__ = [
     "implied_timescales",
     "load",
     "load_torsions",
+    "oscillator",
     "passage_times",
     "per_atom_bars",
     "predict",
