@@ -17,6 +17,7 @@ _VERBS = {
     "save": "data.readers",
     "sample": "data.catalogue",
     "download": "data.catalogue",
+    "check": "metrics.first_look",
     "split": "data.splits",
     "oscillator": "data.springs",
     "simulate": "data.simulate",
@@ -70,8 +71,8 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.data.readers import load, save
     from asteroid_nb.data.simulate import simulate
     from asteroid_nb.data.splits import split
-    from asteroid_nb.data.torsion_files import load_torsions
     from asteroid_nb.data.springs import oscillator
+    from asteroid_nb.data.torsion_files import load_torsions
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
     from asteroid_nb.equilibrium.dynamics import calculator
     from asteroid_nb.equilibrium.md import run_md
@@ -84,6 +85,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.forecast.run import Run
     from asteroid_nb.forecast.training import train
     from asteroid_nb.health.diagnosis import doctor
+    from asteroid_nb.metrics.first_look import check
     from asteroid_nb.reporting.report import report
     from asteroid_nb.rolling import rollout_quality
     from asteroid_nb.states.landscapes import four_wells, prinz
@@ -119,6 +121,7 @@ __all__ = [
     "attention_map",
     "backbone_torsions",
     "calculator",
+    "check",
     "compare",
     "doctor",
     "download",

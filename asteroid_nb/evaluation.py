@@ -51,7 +51,7 @@ def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTa
 
 
 def _by_name(forecasters: Any) -> dict[str, Any]:
-    """Return forecasters by the names of their own unless others are given; raise `ModelMismatch` for one used twice."""
+    """Return forecasters by the names given, else by their own; raise `ModelMismatch` for one used twice."""
     if isinstance(forecasters, Mapping):
         return dict(forecasters)
     listed = [forecasters] if hasattr(forecasters, "forecast") else list(forecasters)

@@ -1,4 +1,4 @@
-"""Who matters to whom in a forecast, by intervention: an atom is hidden from attention, or held still, and all is redone.
+"""Who matters to whom in a forecast, by intervention: an atom is hidden from attention, or held still.
 
 Attention says where information was read. Whether it made a difference is seen only by taking it away.
 """
@@ -26,9 +26,7 @@ Intervention = Literal["unseen", "still"]
 
 
 @torch.no_grad()
-def influence(
-    run: Run, windows: Windows, *, by: Intervention = "unseen"
-) -> Float[np.ndarray, "windows atoms atoms"]:
+def influence(run: Run, windows: Windows, *, by: Intervention = "unseen") -> Float[np.ndarray, "windows atoms atoms"]:
     """Return how far, in Å, the forecast of each atom moves when another one is taken away: [window, moved, taken].
 
     The distance between both forecasts, root mean square over the horizon. An atom's own entry says what it is to
@@ -36,7 +34,7 @@ def influence(
 
     Args:
         windows: on which it is measured.
-        by: "unseen": no other atom may attend to it, in any layer, register tokens included, and weights go to the rest;
+        by: "unseen": no other atom and no register may attend to it, in any layer, and the weights go to the rest;
             "still": its history is replaced by its present position, which every part of the model sees.
 
     Raises:
