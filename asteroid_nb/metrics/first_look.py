@@ -73,14 +73,11 @@ def check(trajectory: Trajectory) -> FirstLook:
     some = trajectory[:MOST_FRAMES]
     positions = np.asarray(some.positions, dtype=float)
     bonds = bonds_of(some)
-    looks = [
-        _sizes(some, positions, bonds),
-        _molecules(some, bonds),
-        _bonds_hold(positions, bonds),
-        _steps(some, positions),
-    ]
+    step = float(np.linalg.norm(np.diff(positions, axis=0), axis=-1).max(initial=0.0))
+    looks = [_sizes(some, positions, bonds), _molecules(some, bonds)]
+    looks += [_bonds_hold(positions, bonds), _steps(some, step)]
     if some.n_frames > 1:
-        looks += [_doubled(positions), _temperature(some, positions)]
+        looks += [_doubled(positions), _temperature(some, positions, jumps=step > JUMP_ANG)]
     return FirstLook(trajectory.name, (*looks, _spacing(trajectory), _length(trajectory)))
 
 
@@ -114,10 +111,9 @@ def _bonds_hold(positions: np.ndarray, bonds: np.ndarray) -> Look:
     return Look("bonds hold", f"at most {off:.2f} Å off", f"within {BREAK_ANG:g} Å", todo * bool(off > BREAK_ANG))
 
 
-def _steps(some: Trajectory, positions: np.ndarray) -> Look:
-    step = np.linalg.norm(np.diff(positions, axis=0), axis=-1).max(initial=0.0)
+def _steps(some: Trajectory, step: float) -> Look:
     todo = "unwrap it (asteroid_nb.data.geometry.unwrap)" if some.cell is not None else "are frames missing, or joined?"
-    return Look("largest step of an atom", f"{step:.2f} Å", f"below {JUMP_ANG:g} Å", todo * bool(step > JUMP_ANG))
+    return Look("largest step of an atom", f"{step:.2f} Å", f"below {JUMP_ANG:g} Å", todo * (step > JUMP_ANG))
 
 
 def _doubled(positions: np.ndarray) -> Look:
@@ -125,13 +121,16 @@ def _doubled(positions: np.ndarray) -> Look:
     return Look("doubled frames", f"{doubled}", "0", "drop them: the spacing is not what it says" * bool(doubled))
 
 
-def _temperature(some: Trajectory, positions: np.ndarray) -> Look:
+def _temperature(some: Trajectory, positions: np.ndarray, *, jumps: bool) -> Look:
+    """Return what the steps say of spacing and units; where atoms jump they say nothing."""
+    usual = "the simulation's own, or less where frames are far apart"
+    if jumps:
+        return Look("temperature of the steps", "not asked: atoms jump", usual)
     middle = None if some.cell is not None else (positions[1:] + positions[:-1]) / 2
     found = temperature_K(finite_difference_velocities(positions, some.dt_fs), some.masses, positions=middle).mean()
     low, high = USUAL_K
     factor = (found / 300) ** 0.5
     todo = f"at 300 K the spacing would be {some.dt_fs * factor:.3g} fs: is dt_fs right, and are the lengths Å?"
-    usual = "that of the simulation, or less where frames are far apart"
     return Look("temperature of the steps", f"{found:.0f} K", usual, todo * bool(not low < found < high))
 
 
