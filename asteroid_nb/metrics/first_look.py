@@ -83,13 +83,13 @@ def check(trajectory: Trajectory) -> FirstLook:
 
 def _sizes(some: Trajectory, positions: np.ndarray, bonds: np.ndarray) -> Look:
     low, high = USUAL_LENGTHS
-    usual = f"{low:g} to {high:g} of the sum of both radii"
+    usual = f"{low:g} to {high:g} × the sum of both radii"
     if not len(bonds):
         return Look("bond lengths", "no bond", usual, "were the lengths Å, not bohr or nm, and are the elements right?")
     radii = np.asarray(COVALENT_RADII_ANG)[some.atomic_numbers[bonds]].sum(axis=1)
     middle = float(np.median(np.median(bond_lengths(positions, bonds), axis=0) / radii))
     todo = "were the lengths Å, and are the elements in the right order?"
-    return Look("bond lengths", f"{middle:.2f} of that", usual, todo * (not low < middle < high))
+    return Look("bond lengths", f"{middle:.2f} × the sum of both radii", usual, todo * (not low < middle < high))
 
 
 def _molecules(some: Trajectory, bonds: np.ndarray) -> Look:
