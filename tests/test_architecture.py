@@ -185,6 +185,5 @@ def test_saved_notebooks_are_stripped():
         notebook = json.loads(path.read_text(encoding="utf-8"))
         assert "widgets" not in notebook["metadata"], f"{name(path)} stores widget state; run nbstripout on it"
         for cell in notebook["cells"]:
-            kept = "keep_output" in cell["metadata"].get("tags", [])  # numbers that nbval compares (test_project)
-            stored = (cell.get("outputs") and not kept) or cell.get("execution_count")
+            stored = cell.get("outputs") or cell.get("execution_count")
             assert not stored, f"{name(path)} stores outputs; run nbstripout on it"

@@ -59,10 +59,10 @@ def error_against(
         )  # fmt: skip
         facts.append(f"{one} {number(y[0], 'Å')} in the lowest fifth, {number(y[-1], 'Å')} in the highest")
     fig.update_xaxes(title_text=f"{plain(what)} ({plain(unit)})" if unit else plain(what), rangemode="tozero")
-    fig.update_yaxes(title_text=f"{AXIS[measure]}, mean over the horizon", rangemode="tozero", tickformat="~g")
+    fig.update_yaxes(title_text=AXIS[measure], rangemode="tozero", tickformat="~g")
     alt = f"Scatter plot of {AXIS[measure]} against {what}, {table.n_windows} windows. Medians: {'; '.join(facts)}."
     return finish(
-        fig, title=f"Error against {what}", subtitle=f"{name}, {table.n_windows} windows", alt=alt, height=440,
+        fig, title=f"Error against {what}", subtitle=f"{name}, {table.n_windows} windows, each averaged over the horizon", alt=alt, height=440,
         hovermode="closest", margin={"b": 95},
         legend={"orientation": "h", "x": 0, "yref": "container", "y": 0.01, "yanchor": "bottom"},
     )  # fmt: skip

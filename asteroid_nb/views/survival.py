@@ -38,8 +38,12 @@ def whole_over_time(
             hovertemplate="%{x:~g} fs: %{y:.0%} whole",
         )  # fmt: skip
     if horizon_fs is not None:
-        mark = {"text": "end of the first horizon", "font": {"size": 12, "color": TEXT}}
-        fig.add_vline(x=horizon_fs, line={"color": TEXT, "dash": "dot", "width": 2}, annotation=mark)  # type: ignore
+        line = {"color": TEXT, "dash": "dot", "width": 2}
+        fig.add_vline(x=horizon_fs, line=line)  # type: ignore[arg-type]
+        fig.add_annotation(
+            x=horizon_fs, y=0.02, text="first horizon", showarrow=False, xanchor="right", xshift=-4, yanchor="bottom",
+            font={"size": 12, "color": TEXT},
+        )  # fmt: skip
     fig.update_xaxes(title_text="time since the present (fs)", range=[0, length_fs])
     fig.update_yaxes(title_text="chains without a broken bond (share)", range=[-0.02, 1.05], tickformat=".0%")
     middle = {name: float(np.median(times)) for name, times in stable_fs.items()}
