@@ -62,9 +62,8 @@ def error_against(
     fig.update_yaxes(title_text=AXIS[measure], rangemode="tozero", tickformat="~g")
     alt = f"Scatter plot of {AXIS[measure]} against {what}, {table.n_windows} windows. Medians: {'; '.join(facts)}."
     return finish(
-        fig, title=f"Error against {what}", subtitle=f"{name}, {table.n_windows} windows, each averaged over the horizon",
-        alt=alt, height=440,
-        hovermode="closest", margin={"b": 95},
+        fig, title=f"Error against {what}", subtitle=f"{name}, {table.n_windows} windows, means over the horizon",
+        alt=alt, height=440, hovermode="closest", margin={"b": 95},
         legend={"orientation": "h", "x": 0, "yref": "container", "y": 0.01, "yanchor": "bottom"},
     )  # fmt: skip
 
