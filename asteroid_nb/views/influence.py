@@ -37,7 +37,8 @@ def pair_maps(maps: Mapping[str, np.ndarray], labels: Sequence[str], *, subtitle
         )  # fmt: skip
         row, key = divmod(int(np.nanargmax(pairs)), len(names))
         facts.append(f"{name} is largest for {labels[row]} from {labels[key]}, {number(largest)}")
-    fig.update_xaxes(title_text="atom looked at or taken away", showgrid=False, title_standoff=6, tickangle=90)
+    fig.update_xaxes(showgrid=False, title_standoff=6, tickangle=90)
+    fig.update_xaxes(title_text="atom looked at or taken away", row=1, col=(len(maps) + 1) // 2)
     fig.update_yaxes(autorange="reversed", showgrid=False)
     fig.update_yaxes(title_text="atom that looks or is moved", row=1, col=1)
     fig.update_annotations(font={"size": 14, "color": TEXT})
