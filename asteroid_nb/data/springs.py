@@ -41,7 +41,7 @@ def oscillator(
         InvalidTrajectory: no such mode.
     """
     frequencies, shapes = normal_modes(molecule)
-    chosen = list(range(len(frequencies))) if modes is None else list(modes)
+    chosen = list(range(len(frequencies)) if modes is None else modes)
     if not all(-len(frequencies) <= mode < len(frequencies) for mode in chosen):
         raise InvalidTrajectory(
             f"modes was {chosen}; {molecule.name!r} has {len(frequencies)}, counted from 0. Choose some of those."
@@ -51,15 +51,12 @@ def oscillator(
     amplitude = np.sqrt(2 * BOLTZMANN_EV_PER_K * temperature_K / EV_PER_AMU_ANG2_PER_FS2) / frequencies
     waves = amplitude * np.cos(frequencies * dt_fs * np.arange(n_frames)[:, None] + phase)
     moved = np.einsum("tm,mac->tac", waves, shapes) / np.sqrt(molecule.masses)[:, None]
+    at_rest = np.asarray(molecule.positions[0], dtype=float)
     return Trajectory(
-        np.asarray(molecule.positions[0], dtype=float) + moved,
-        molecule.atomic_numbers,
-        dt_fs,
-        masses=molecule.masses,
-        bonds=bonds_of(molecule),
-        name=f"{molecule.name} on springs, seed {seed}",
+        at_rest + moved, molecule.atomic_numbers, dt_fs,
+        masses=molecule.masses, bonds=bonds_of(molecule), name=f"{molecule.name} on springs, seed {seed}",
         provenance={"method": "springs", "temperature_K": temperature_K, "modes": chosen, "seed": seed},
-    )
+    )  # fmt: skip
 
 
 def normal_modes(molecule: Trajectory) -> tuple[Float[np.ndarray, " modes"], Float[np.ndarray, "modes atoms 3"]]:

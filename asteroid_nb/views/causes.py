@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Equally filled groups of windows whose medians are joined.
 N_GROUPS = 5
 
+#: Of the medians: colour, marker and dash of the forecaster, then of the rival.
+LOOKS = ((MAIN_COLOUR, "circle", "solid"), (PALETTE[0], "square", "dash"))
+
 
 def error_against(
     table: ErrorTable,
@@ -27,14 +30,12 @@ def error_against(
     rival: str | None = None,
     measure: Measure = "rmse",
 ) -> Figure:
-    """Draw each window's error, averaged over the horizon, against a property of the window, with medians of groups.
-
-    Each point carries its window's index.
+    """Draw each window's error, averaged over the horizon, against a property of the window; points carry its index.
 
     Args:
         values: [windows] of the property.
         what: names it.
-        rival: whose medians are drawn too: a window may be hard for everybody.
+        rival: its medians are drawn too.
     """
     from plotly.graph_objects import Figure
 
@@ -48,16 +49,10 @@ def error_against(
         marker={"color": "#56B4E9", "size": 6, "symbol": "circle-open", "opacity": 0.7},
         hovertemplate=f"window %{{customdata}}: %{{x:.3g}} {plain(unit)}, %{{y:.4f}} Å<extra></extra>",
     )  # fmt: skip
-    looks = [(MAIN_COLOUR, "circle", "solid"), (PALETTE[0], "square", "dash")]
-    facts, compared = [], [name] if rival is None else [name, rival]
-    for one, (colour, symbol, dash) in zip(compared, looks, strict=False):
-        x, y = medians_of_groups(values, table.per_window(one, measure).mean(axis=1))
-        fig.add_scatter(
-            x=x, y=y, mode="lines+markers", name=f"{plain(one, 26)}, medians",
-            line={"color": colour, "width": 3, "dash": dash}, marker={"symbol": symbol, "size": 9},
-            hovertemplate=f"median at %{{x:.3g}} {plain(unit)}: %{{y:.4f}} Å",
-        )  # fmt: skip
-        facts.append(f"{one} {number(y[0], 'Å')} in the lowest fifth, {number(y[-1], 'Å')} in the highest")
+    facts = [
+        _add_medians(fig, values, table.per_window(one, measure).mean(axis=1), one, look, unit)
+        for one, look in zip([name] if rival is None else [name, rival], LOOKS, strict=False)
+    ]
     fig.update_xaxes(title_text=f"{plain(what)} ({plain(unit)})" if unit else plain(what), rangemode="tozero")
     fig.update_yaxes(title_text=AXIS[measure], rangemode="tozero", tickformat="~g")
     alt = f"Scatter plot of {AXIS[measure]} against {what}, {table.n_windows} windows. Medians: {'; '.join(facts)}."
@@ -66,6 +61,20 @@ def error_against(
         alt=alt, height=440, hovermode="closest", margin={"b": 95},
         legend={"orientation": "h", "x": 0, "yref": "container", "y": 0.01, "yanchor": "bottom"},
     )  # fmt: skip
+
+
+def _add_medians(
+    fig: Figure, values: np.ndarray, errors: np.ndarray, name: str, look: tuple[str, str, str], unit: str
+) -> str:
+    """Draw the medians of groups, and return them in words."""
+    colour, symbol, dash = look
+    x, y = medians_of_groups(values, errors)
+    fig.add_scatter(
+        x=x, y=y, mode="lines+markers", name=f"{plain(name, 26)}, medians",
+        line={"color": colour, "width": 3, "dash": dash}, marker={"symbol": symbol, "size": 9},
+        hovertemplate=f"median at %{{x:.3g}} {plain(unit)}: %{{y:.4f}} Å",
+    )  # fmt: skip
+    return f"{name} {number(y[0], 'Å')} in the lowest fifth, {number(y[-1], 'Å')} in the highest"
 
 
 def medians_of_groups(

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
+#: How pairs are drawn.
+PAIRS = {
+    "other pairs": {"color": PALETTE[0], "symbol": "circle-open", "size": 8},
+    "bonded pairs": {"color": MAIN_COLOUR, "symbol": "diamond", "size": 10},
+}
+
+
 def pair_maps(maps: Mapping[str, np.ndarray], labels: Sequence[str], *, subtitle: str = "") -> Figure:
     """Draw maps [atoms, atoms] beside one another, each as shares of its own largest off-diagonal entry.
 
@@ -72,10 +79,7 @@ def effect_against_attention(
     pairs = np.argwhere(~np.eye(len(labels), dtype=bool))
     near = np.zeros(len(pairs), dtype=bool) if bonded is None else np.asarray(bonded)[tuple(pairs.T)]
     fig = Figure()
-    for chosen, name, look in (
-        (~near, "other pairs", {"color": PALETTE[0], "symbol": "circle-open", "size": 8}),
-        (near, "bonded pairs", {"color": MAIN_COLOUR, "symbol": "diamond", "size": 10}),
-    ):
+    for chosen, (name, look) in zip((~near, near), PAIRS.items(), strict=True):
         first, second = pairs[chosen].T
         fig.add_scatter(
             x=attention[first, second], y=effect[first, second], mode="markers", name=name, marker=look,

@@ -38,12 +38,7 @@ def whole_over_time(
             hovertemplate="%{x:~g} fs: %{y:.0%} whole",
         )  # fmt: skip
     if horizon_fs is not None:
-        line = {"color": TEXT, "dash": "dot", "width": 2}
-        fig.add_vline(x=horizon_fs, line=line)  # type: ignore[arg-type]
-        fig.add_annotation(
-            x=horizon_fs, y=0.02, text="first horizon", showarrow=False, xanchor="right", xshift=-4, yanchor="bottom",
-            font={"size": 12, "color": TEXT},
-        )  # fmt: skip
+        _mark_horizon(fig, horizon_fs)
     fig.update_xaxes(title_text="time since the present (fs)", range=[0, length_fs])
     fig.update_yaxes(title_text="chains without a broken bond (share)", range=[-0.02, 1.05], tickformat=".0%")
     middle = {name: float(np.median(times)) for name, times in stable_fs.items()}
@@ -57,4 +52,13 @@ def whole_over_time(
     return finish(
         fig, title="How long chains stay whole", subtitle=f"{chains} starts; a step down is a bond that broke", alt=alt,
         height=440, margin={"b": 110}, hovermode="closest", legend={"traceorder": "reversed", **BELOW},
+    )  # fmt: skip
+
+
+def _mark_horizon(fig: Figure, horizon_fs: float) -> None:
+    line = {"color": TEXT, "dash": "dot", "width": 2}
+    fig.add_vline(x=horizon_fs, line=line)  # type: ignore[arg-type]
+    fig.add_annotation(
+        x=horizon_fs, y=0.02, text="first horizon", showarrow=False, xanchor="right", xshift=-4, yanchor="bottom",
+        font={"size": 12, "color": TEXT},
     )  # fmt: skip
