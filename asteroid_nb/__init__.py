@@ -17,7 +17,9 @@ _VERBS = {
     "save": "data.readers",
     "sample": "data.catalogue",
     "download": "data.catalogue",
+    "check": "metrics.first_look",
     "split": "data.splits",
+    "oscillator": "data.springs",
     "simulate": "data.simulate",
     "simulate_openmm": "data.openmm_engine",
     "train": "forecast.training",
@@ -71,6 +73,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.data.readers import load, save
     from asteroid_nb.data.simulate import simulate
     from asteroid_nb.data.splits import split
+    from asteroid_nb.data.springs import oscillator
     from asteroid_nb.data.torsion_files import load_torsions
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
     from asteroid_nb.equilibrium.dynamics import calculator
@@ -85,6 +88,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.forecast.run import Run
     from asteroid_nb.forecast.training import train
     from asteroid_nb.health.diagnosis import doctor
+    from asteroid_nb.metrics.first_look import check
     from asteroid_nb.reporting.report import report
     from asteroid_nb.rolling import rollout_quality
     from asteroid_nb.states.landscapes import four_wells, prinz
@@ -121,6 +125,7 @@ __all__ = [
     "attention_map",
     "backbone_torsions",
     "calculator",
+    "check",
     "compare",
     "doctor",
     "download",
@@ -138,6 +143,7 @@ __all__ = [
     "implied_timescales",
     "load",
     "load_torsions",
+    "oscillator",
     "passage_times",
     "per_atom_bars",
     "predict",

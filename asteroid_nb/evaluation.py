@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,15 +20,17 @@ def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTa
     """Return the errors of every forecaster on the same windows, spread evenly over them.
 
     Args:
-        forecasters: one or several things with a ``name`` and ``forecast(window)``.
+        forecasters: one or several things with a ``name`` and ``forecast(window)``, or such things by another name.
         windows: which no forecaster has been fitted on; a `Split`'s ``test``.
         most: windows used.
 
     Raises:
         ModelMismatch: two forecasters share a name, or one was trained on other atoms, masses or spacing.
     """
-    listed: Sequence[Any] = [forecasters] if hasattr(forecasters, "forecast") else list(forecasters)
-    _must_be_comparable(listed, windows)
+    named = _by_name(forecasters)
+    for forecaster in named.values():
+        if hasattr(forecaster, "stride_for"):
+            forecaster.stride_for(windows.trajectories[0])
     chosen = windows.subset(most=most)
     tables = []
     for first in range(0, len(chosen), BATCH):
@@ -37,7 +39,7 @@ def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTa
         seen = window.replace(future=None)
         tables.append(
             ErrorTable.of(
-                {forecaster.name: forecaster.forecast(seen).cpu().numpy() for forecaster in listed},
+                {name: forecaster.forecast(seen).cpu().numpy() for name, forecaster in named.items()},
                 window.truth.cpu().numpy(),
                 dt_fs=window.dt_fs,
                 atom_labels=chosen.trajectories[0].labels,
@@ -48,13 +50,15 @@ def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTa
     return ErrorTable.join(tables)
 
 
-def _must_be_comparable(forecasters: Sequence[Any], windows: Windows) -> None:
-    """Raise `ModelMismatch` for a name used twice or a trained model that these windows are not for."""
-    names = [forecaster.name for forecaster in forecasters]
+def _by_name(forecasters: Any) -> dict[str, Any]:
+    """Return forecasters by the names given, else by their own; raise `ModelMismatch` for one used twice."""
+    if isinstance(forecasters, Mapping):
+        return dict(forecasters)
+    listed = [forecasters] if hasattr(forecasters, "forecast") else list(forecasters)
+    names = [forecaster.name for forecaster in listed]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ModelMismatch(
-            f"{names.count(twice[0])} forecasters are called {twice[0]!r}. Give each a name of its own."
+            f"{names.count(twice[0])} forecasters are called {twice[0]!r}. Give each a name of its own: "
+            "evaluate({name: forecaster, …}, windows)."
         )
-    for forecaster in forecasters:
-        if hasattr(forecaster, "stride_for"):
-            forecaster.stride_for(windows.trajectories[0])
+    return dict(zip(names, listed, strict=True))

@@ -14,7 +14,6 @@ from asteroid_nb.data.geometry import torsions
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Windows
 from asteroid_nb.forecast.rollout import chained
-from asteroid_nb.forecast.run import Run
 from asteroid_nb.metrics.conservation import temperature_per_element_K
 from asteroid_nb.metrics.spectra import density_of_states, finite_difference_velocities, peaks_per_cm
 from asteroid_nb.metrics.structure import BREAK_ANG, bond_lengths, distance_mae, stability_fs, torsion_js
@@ -67,16 +66,17 @@ class RolloutQuality:
         return max((abs(own / true - 1) for own, true in self.temperatures_K.values()), default=float("nan"))
 
 
-def rollout_quality(run: Run, windows: Windows, *, n_starts: int = 16, n_blocks: int = 4) -> RolloutQuality:
+def rollout_quality(forecaster: Any, windows: Windows, *, n_starts: int = 16, n_blocks: int = 4) -> RolloutQuality:
     """Chain forecasts from starts spread over windows that training has not seen, and hold them against those frames.
 
     Args:
+        forecaster: a `Run`, a rival, or anything with ``forecast(window)``.
         windows: a `Split`'s ``test``. Of a trajectory split in time only the frames these windows cover are used.
 
     Raises:
         ModelMismatch: the windows do not fit the model.
     """
-    return judge(chains(run, windows, n_starts=n_starts, n_blocks=n_blocks), windows)
+    return judge(chains(forecaster, windows, n_starts=n_starts, n_blocks=n_blocks), windows)
 
 
 def chains(forecaster: Any, windows: Windows, *, n_starts: int, n_blocks: int) -> list[np.ndarray]:

@@ -126,3 +126,14 @@ def test_gradients_are_not_kept(windows):
             return super().forecast(window)
 
     evaluate(Learning(), windows)
+
+
+def test_a_forecaster_may_be_called_by_another_name(windows):
+    table = evaluate({"one": Copy(SHAPE.horizon), "other": Copy(SHAPE.horizon)}, windows)
+    assert table.names == ("one", "other")
+    np.testing.assert_array_equal(table.rmse("one"), table.rmse("other"))
+
+
+def test_another_name_does_not_hide_another_molecule(windows):
+    with pytest.raises(ModelMismatch, match="species"):
+        evaluate({"mine": tiny_run()}, Windows([windows.trajectories[0].select(range(8))], SHAPE))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import statistics
 import tomllib
 from pathlib import Path
 
@@ -100,9 +102,38 @@ def test_an_unknown_verb_names_the_known_ones():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebooks_are_stripped_and_small(path):
-    import json
-
     assert path.stat().st_size <= 60_000
     notebook = json.loads(path.read_text(encoding="utf-8"))
     assert "widgets" not in notebook["metadata"]
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook["cells"])
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_tell_a_story(path):
+    """A question, short cells, and nothing defined: a missing verb belongs in the package."""
+    first, *_ = cells(path, "markdown")
+    assert first.splitlines()[0].startswith("# ") and first.splitlines()[0].endswith("?")
+    assert "**caution:**" in " ".join(cells(path, "markdown")[-2:]).lower()
+    for cell in cells(path, "code"):
+        assert len(cell.splitlines()) <= 15
+        assert not re.search(r"^\s*(def|class) |update_layout|update_traces", cell, flags=re.M), cell
+
+
+def test_code_cells_are_short():
+    lengths = [len(cell.splitlines()) for path in NOTEBOOKS for cell in cells(path, "code")]
+    assert statistics.median(lengths) <= 6
+
+
+def test_every_notebook_is_found_from_the_contents():
+    contents = "\n".join(cells(ROOT / "notebooks" / "00_contents.ipynb", "markdown"))
+    linked = dict(re.findall(r"^\| \[\d\d\]\((\S+)\) \| ([^|]+) \|", contents, flags=re.M))
+    asked = {path.name: cells(path, "markdown")[0].splitlines()[0].removeprefix("# ") for path in NOTEBOOKS}
+    assert linked == {name: question for name, question in asked.items() if name != "00_contents.ipynb"}

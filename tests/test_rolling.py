@@ -11,6 +11,7 @@ import asteroid_nb as anb
 from asteroid_nb import rolling
 from asteroid_nb.data.splits import split
 from asteroid_nb.data.windows import Windows, WindowShape
+from asteroid_nb.forecast.baselines import ConstantVelocity, Copy
 from asteroid_nb.rolling import judge, rollout_quality
 
 
@@ -115,3 +116,15 @@ class TestJudging:
         broken[50:, 0] += 9.0
         quality = judge([broken], self.windows)
         assert quality.peaks_per_cm == () and np.isnan(quality.furthest_peak_per_cm) and quality.n_whole == 0
+
+
+def test_rivals_are_judged_like_runs():
+    walker = shaken_ethanol()
+    shape = WindowShape(history=8, horizon=8)
+    still, flying = (
+        rollout_quality(rival(shape.horizon), Windows([walker], shape), n_starts=3, n_blocks=2)
+        for rival in (Copy, ConstantVelocity)
+    )
+    assert np.isinf(still.stable_fs).all() and still.temperatures_K["H"][0] == pytest.approx(0, abs=1e-6)
+    assert still.length_fs == flying.length_fs == 16
+    assert flying.temperatures_K["H"][0] > 0

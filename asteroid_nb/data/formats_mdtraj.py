@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +44,10 @@ def read(
     """Return the frames of a file; ``dt_fs`` is between those of the file, ``atoms`` indices or an MDTraj selection."""
     ending = path.suffix.lower()
     topology = None if ending in WITH_ATOMS else _topology_for(path, top)
+    quiet = _quiet if ending == ".dcd" else nullcontext
     if ending == ".dcd":
         _check_dcd(path)
-    with _mdtraj_errors(path):
+    with _mdtraj_errors(path), quiet():
         md = need("mdtraj")
         known = {} if topology is None else {"top": topology}
         loaded = md.load(str(path), stride=stride, **known)
@@ -117,6 +120,25 @@ def _mdtraj_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the reader of DCD quiet, which talks to the process's own output about byte order at every file."""
+    if os.name != "posix":
+        yield
+        return
+    flush = ctypes.CDLL(None).fflush
+    flush(None)
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        flush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def _check_dcd(path: Path) -> None:
     """Raise where a DCD holds fewer frames than its header says: MDTraj reads what there is without a word."""
     with open(path, "rb") as handle:
@@ -124,7 +146,7 @@ def _check_dcd(path: Path) -> None:
     for order in "<>":
         if head[:8] == struct.pack(f"{order}i", 84) + b"CORD" and len(head) == 12:
             promised = struct.unpack(f"{order}i", head[8:])[0]
-            with _mdtraj_errors(path), need("mdtraj").open(str(path)) as stored:
+            with _mdtraj_errors(path), _quiet(), need("mdtraj").open(str(path)) as stored:
                 found = len(stored)
             if 0 < found < promised:
                 raise UnreadableFile(

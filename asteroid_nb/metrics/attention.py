@@ -118,3 +118,20 @@ def mean_by_distance(
     bins = np.floor(np.asarray(distances)[seen] / bin_ang).astype(int)
     filled, inverse = np.unique(bins, return_inverse=True)
     return (filled + 0.5) * bin_ang, np.bincount(inverse, np.asarray(weights)[seen]) / np.bincount(inverse)
+
+
+def rank_agreement(
+    one: Float[np.ndarray, "*batch atoms atoms"], other: Float[np.ndarray, "*batch atoms atoms"]
+) -> Float[np.ndarray, "*batch"]:
+    """Return Spearman's rank correlation over pairs of different atoms: 1 the same order, 0 none, −1 the reverse.
+
+    Every entry of the batch is ranked on its own, so its spread over windows is that of the batch. NaN where all pairs
+    of one side are alike.
+    """
+    from scipy.stats import rankdata
+
+    pairs = ~np.eye(np.shape(one)[-1], dtype=bool)
+    ranks = [rankdata(np.asarray(matrix)[..., pairs], axis=-1) for matrix in (one, other)]
+    first, second = (rank - rank.mean(-1, keepdims=True) for rank in ranks)
+    size = np.sqrt(np.square(first).sum(-1) * np.square(second).sum(-1))
+    return np.divide((first * second).sum(-1), size, out=np.full_like(size, np.nan), where=size > 0)

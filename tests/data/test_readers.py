@@ -381,3 +381,11 @@ def test_the_doors_open_without_what_stands_behind_them():
     program = f"import sys, asteroid_nb.data.readers, asteroid_nb.data.geometry; print(*{heavy} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not loaded.stdout.split()
+
+
+def test_reading_dcd_says_nothing(tmp_path, capfd):
+    path = save(ethanol(), tmp_path / "x.dcd")
+    load(path, top=ethanol(), dt_fs=0.5)
+    assert capfd.readouterr() == ("", "")
+    print("heard again")
+    assert "heard again" in capfd.readouterr().out

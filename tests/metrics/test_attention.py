@@ -116,3 +116,20 @@ def test_means_by_distance_hold_each_pair_in_its_bin():
     np.testing.assert_allclose(means, [0.3, 0.7])
     centres, means = attention.mean_by_distance(weights, distances, bin_ang=10.0)
     np.testing.assert_allclose((centres[0], means[0]), (5.0, 0.5))
+
+
+def test_ranks_agree_with_themselves_and_with_what_grows_alike():
+    matrix = DRAW.random((3, 5, 5))
+    np.testing.assert_allclose(attention.rank_agreement(matrix, np.exp(3 * matrix)), 1)
+    np.testing.assert_allclose(attention.rank_agreement(matrix, -matrix), -1)
+    spoiled = matrix + 100 * np.eye(5)  # an atom's entry with itself does not count
+    np.testing.assert_allclose(attention.rank_agreement(matrix, spoiled), 1)
+    assert np.isnan(attention.rank_agreement(matrix, np.ones((3, 5, 5)))).all()
+
+
+def test_ranks_agree_as_scipy_says():
+    from scipy.stats import spearmanr
+
+    one, other = DRAW.random((2, 6, 6))
+    off = ~np.eye(6, dtype=bool)
+    assert attention.rank_agreement(one, other) == pytest.approx(spearmanr(one[off], other[off])[0])
