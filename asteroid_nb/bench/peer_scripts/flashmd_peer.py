@@ -8,6 +8,7 @@ Reference:
     Bigi, Chong, Kristiadi & Ceriotti (2025), arXiv:2505.19350.
 """
 
+import shutil
 import signal
 
 import ase
@@ -51,8 +52,7 @@ def main():
     torch.manual_seed(exchange.task["seed"])
     must_be_usual(exchange.task)
     stride = max(1, min(round(STRIDE_FS / exchange.task["dt_fs"]), exchange.task["history"]))
-    work = exchange.folder / "metatrain"
-    work.mkdir(exist_ok=True)
+    work = fresh(exchange.folder.absolute() / "metatrain")
     draw = np.random.default_rng(exchange.task["seed"])
     for name, most in (("train", N_TRAINED), ("validation", N_CHOOSING)):
         found = pairs(exchange, name, stride, most, draw)
@@ -64,7 +64,7 @@ def main():
         n_parameters=sum(one.numel() for one in model.parameters()),
         packages=["flashmd", "metatrain", "torch"],
         about=f"stride {stride * exchange.task['dt_fs']:g} fs, {n_epochs} epochs of {2 * N_TRAINED} pairs "
-        f"({n_epochs * 2 * N_TRAINED // BATCH} steps of {BATCH}), learning rate {LEARNING_RATE:g}, "
+        f"in steps of {BATCH}, learning rate {LEARNING_RATE:g}, "
         + ", ".join(f"{key} {value}" for key, value in MODEL.items()),
     )
     exchange.answer(forecasts(exchange, model, stride))
@@ -76,31 +76,41 @@ class TimeIsUp(Exception):
 
 def train(exchange, work, stride):
     """Train for as many epochs as fit, as timed; what does not is cut off and its last whole epoch taken."""
-    (work / "timed").mkdir(exist_ok=True)
-    begun = exchange.seconds_left()
-    train_model(
-        options(exchange, work, stride, 1, "timed.xyz"), output=work / "timed.pt", checkpoint_dir=work / "timed"
-    )
-    first = begun - exchange.seconds_left()
-    begun = exchange.seconds_left()
-    train_model(
-        options(exchange, work, stride, 3, "timed.xyz"), output=work / "timed.pt", checkpoint_dir=work / "timed"
-    )
-    epoch = (begun - exchange.seconds_left() - first) / 2 * (2 * N_TRAINED) / N_TIMED
+    timed(exchange, work, stride, 1)  # the first has more to load
+    first = timed(exchange, work, stride, 1)
+    epoch = (timed(exchange, work, stride, 3) - first) / 2 * (2 * N_TRAINED) / N_TIMED
     left = exchange.seconds_left() - first
     n_epochs = max(1, int((1 - SPARE) * left / epoch))
     print(f"an epoch takes {epoch:.1f} s of processor time, {left:.0f} s are left: {n_epochs} epochs", flush=True)
     signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, max(1.0, exchange.seconds_left()))
+    kept = fresh(work / "trained")
     try:
-        train_model(options(exchange, work, stride, n_epochs), output=work / "model.pt", checkpoint_dir=work)
+        train_model(options(exchange, work, stride, n_epochs), output=work / "model.pt", checkpoint_dir=kept)
     except TimeIsUp:
         if not (work / "model.pt").is_file():
-            last = max(work.glob("model_*.ckpt"), key=lambda path: int(path.stem.split("_")[1]))
+            last = max(kept.glob("model_*.ckpt"), key=lambda path: int(path.stem.split("_")[1]), default=None)
+            if last is None:
+                raise SystemExit("No epoch ended in the time allowed.") from None
             export_model(last, work / "model.pt")
+            return f"{int(last.stem.split('_')[1]) + 1} of {n_epochs}"
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return n_epochs
+
+
+def timed(exchange, work, stride, n_epochs):
+    """Return what so many short epochs take, all around them included."""
+    begun, kept = exchange.seconds_left(), fresh(work / f"timed-{n_epochs}")
+    train_model(options(exchange, work, stride, n_epochs, "timed.xyz"), output=kept / "model.pt", checkpoint_dir=kept)
+    return begun - exchange.seconds_left()
+
+
+def fresh(folder):
+    """Return the folder, empty: metatrain refuses one that was used."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def stop(*_):
@@ -165,46 +175,49 @@ def forecasts(exchange, model, stride):
         (positions[:, frame], masses * velocities[:, frame] / ase.units.fs)
         for frame in range(positions.shape[1] - stride, positions.shape[1])
     ]
-    stepper = FlashMDStepper(model, torch.device("cpu"))
+    molecule = Molecule(exchange.task, model)
     for _ in range(exchange.task["horizon"]):
-        states.append(stepped(exchange, stepper, *states[-stride]))
+        states.append(molecule.stepped(*states[-stride]))
     return np.stack([where for where, _ in states[stride:]], axis=1)
 
 
-def stepped(exchange, stepper, positions, momenta):
-    """Return positions and momenta a stride later, of many systems at once, by what the stepper does for one."""
-    found = []
-    for first in range(0, len(positions), CHUNK):
-        part = slice(first, first + CHUNK)
-        systems = [system(exchange, stepper, *each) for each in zip(positions[part], momenta[part], strict=True)]
-        outputs = stepper.model(systems, stepper.evaluation_options, check_consistency=False)
-        outputs = enforce_physical_constraints(systems, outputs, timestep=stepper.time_step)
-        values = [outputs[key].block().values.reshape(len(systems), -1, 3) for key in ("positions", "momenta")]
-        found.append([one.numpy() for one in values])
-    where, moving = (np.concatenate(one) for one in zip(*found, strict=True))
-    return where, moving
+class Molecule:
+    """Many copies of one molecule as metatomic has them, moved as `FlashMDStepper` moves a single one."""
 
+    def __init__(self, task, model):
+        self.stepper = FlashMDStepper(model, torch.device("cpu"))
+        self.dtype = self.stepper.dtype
+        self.types = torch.tensor(task["atomic_numbers"], dtype=torch.int32)
+        self.cell, self.pbc = torch.zeros(3, 3, dtype=self.dtype), torch.zeros(3, dtype=torch.bool)
+        self.samples = Labels(["system", "atom"], torch.tensor([[0, atom] for atom in range(len(self.types))]))
+        self.xyz = Labels("xyz", torch.tensor([[0], [1], [2]]))
+        self.masses = self._data(torch.tensor(task["masses_amu"], dtype=self.dtype)[:, None], [])
 
-def system(exchange, stepper, positions, momenta):
-    """Return one molecule as metatomic has it, with momenta, masses and neighbours."""
-    n_atoms, dtype = len(positions), stepper.dtype
-    one = System(
-        positions=torch.tensor(positions, dtype=dtype),
-        types=torch.tensor(exchange.task["atomic_numbers"], dtype=torch.int32),
-        cell=torch.zeros(3, 3, dtype=dtype), pbc=torch.zeros(3, dtype=torch.bool),
-    )  # fmt: skip
-    samples = Labels(["system", "atom"], torch.tensor([[0, atom] for atom in range(n_atoms)]))
-    xyz = Labels("xyz", torch.tensor([[0], [1], [2]]))
-    masses = torch.tensor(exchange.task["masses_amu"], dtype=dtype)[:, None]
-    for name, values, components in (
-        ("momenta", torch.tensor(momenta, dtype=dtype)[..., None], [xyz]),
-        ("masses", masses, []),
-    ):
-        block = TensorBlock(values=values, samples=samples, components=components, properties=Labels.single())
-        one.add_data(name, TensorMap(keys=Labels.single(), blocks=[block]))
-    for calculator in stepper.neighbor_list_calculators:
-        calculator.add_neighbor_list(one)
-    return one
+    def stepped(self, positions, momenta):
+        """Return [systems, atoms, 3] positions and momenta a stride later."""
+        found = []
+        for first in range(0, len(positions), CHUNK):
+            part = slice(first, first + CHUNK)
+            systems = [self._system(*each) for each in zip(positions[part], momenta[part], strict=True)]
+            outputs = self.stepper.model(systems, self.stepper.evaluation_options, check_consistency=False)
+            outputs = enforce_physical_constraints(systems, outputs, timestep=self.stepper.time_step)
+            values = [outputs[key].block().values.reshape(len(systems), -1, 3) for key in ("positions", "momenta")]
+            found.append([one.numpy() for one in values])
+        where, moving = (np.concatenate(one) for one in zip(*found, strict=True))
+        return where, moving
+
+    def _system(self, positions, momenta):
+        where = torch.tensor(positions, dtype=self.dtype)
+        one = System(positions=where, types=self.types, cell=self.cell, pbc=self.pbc)
+        one.add_data("momenta", self._data(torch.tensor(momenta, dtype=self.dtype)[..., None], [self.xyz]))
+        one.add_data("masses", self.masses)
+        for calculator in self.stepper.neighbor_list_calculators:
+            calculator.add_neighbor_list(one)
+        return one
+
+    def _data(self, values, components):
+        block = TensorBlock(values=values, samples=self.samples, components=components, properties=Labels.single())
+        return TensorMap(keys=Labels.single(), blocks=[block])
 
 
 if __name__ == "__main__":
