@@ -175,6 +175,7 @@ def _bench(commands) -> None:
     _bench_speed(benches)
     _bench_scale(benches)
     _bench_uncertainty(benches)
+    _bench_peers(benches)
 
 
 def _bench_equilibrium(benches) -> None:
@@ -248,6 +249,26 @@ def _bench_uncertainty(benches) -> None:
     command.add_argument("--loops", type=int, default=3, help="seeds of each loop of simulating; 0 for none")
     command.add_argument("--processes", type=int, default=2, help="at a time, one core each")
     command.add_argument("--page", default="uncertainty", help="name of the page that is written")
+
+
+def _bench_peers(benches) -> None:
+    purpose = "Forecasters of others on our windows, trained as long as ours, each in an environment of its own."
+    command = _command(benches, "peers", purpose)
+    command.add_argument(
+        "--data", nargs="+", default=[], metavar="NAME=FILE",
+        help="trajectories, @DT_FS after the file where it carries no time; otherwise the bundled ethanol",
+    )  # fmt: skip
+    command.add_argument("--protocols", nargs="+", default=["F1"], metavar="NAME", help="how forecasts are asked")
+    command.add_argument("--peers", nargs="+", default=["flashmd", "egno"], metavar="NAME", help="which are asked")
+    command.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="the Python in which a peer is installed"
+    )
+    command.add_argument("--environments", type=Path, help="folder of their environments, by name; one in --out if not")
+    command.add_argument("--install", action="store_true", help="make environments that are not there, by venv and pip")
+    command.add_argument(
+        "--seconds", type=float, help="of processor time a peer may train; what learned Newton took when not given"
+    )
+    command.add_argument("--page", default="peers", help="name of the page that is written")
     command.add_argument("--out", type=Path, default=Path("runs/forecasts"), help="folder that keeps what is finished")
 
 

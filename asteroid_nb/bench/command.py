@@ -11,7 +11,7 @@ from typing import Any
 
 from asteroid_nb.bench import equilibrium
 from asteroid_nb.bench.arms import DEQ, MODELS
-from asteroid_nb.bench.forecasts import accuracy, rollouts, speed, uncertainty
+from asteroid_nb.bench.forecasts import accuracy, peers, rollouts, speed, uncertainty
 from asteroid_nb.bench.setting import FULL, SMALL
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.equilibrium.settings import preset
@@ -24,8 +24,9 @@ def bench(options: argparse.Namespace) -> None:
     Raises:
         InvalidSettings: a count below 1, or a figure, model, protocol or source that does not exist.
     """
-    benches = {"equilibrium": _equilibrium, "accuracy": _accuracy, "rollout": _rollout, "speed": _speed}
-    (benches | {"uncertainty": _uncertainty})[options.bench](options)
+    works = {"equilibrium": _equilibrium, "accuracy": _accuracy, "rollout": _rollout, "speed": _speed}
+    works |= {"uncertainty": _uncertainty, "peers": _peers}
+    works[options.bench](options)
 
 
 def _accuracy(options: argparse.Namespace) -> None:
@@ -70,6 +71,32 @@ def _uncertainty(options: argparse.Namespace) -> None:
         processes=options.processes,
         page=options.page,
         command=_said("uncertainty", told),
+    )
+
+
+def _peers(options: argparse.Namespace) -> None:
+    if options.seconds is not None and not options.seconds > 0:
+        raise InvalidSettings(f"--seconds was {options.seconds:g}; it must be more than nothing.")
+    if wrong := [one for one in options.peer if not all(one.partition("="))]:
+        raise InvalidSettings(f"--peer {wrong[0]} is no NAME=PYTHON. Write, for example, --peer egno=egno/bin/python")
+    told = {
+        "--data": " ".join(shlex.quote(_without_folders(one)) for one in options.data),
+        "--protocols": " ".join(options.protocols),
+        "--peers": " ".join(options.peers),
+        "--seconds": options.seconds and f"{options.seconds:g}",
+        "--page": shlex.quote(options.page),
+    }
+    peers.run(
+        folder=options.out,
+        sources=[Source.named(one) for one in options.data] or [Source()],
+        protocols=options.protocols,
+        names=options.peers,
+        interpreters=dict(one.split("=", 1) for one in options.peer),
+        environments=options.environments,
+        installing=options.install,
+        seconds=options.seconds,
+        page=options.page,
+        command=_said("peers", told),
     )
 
 

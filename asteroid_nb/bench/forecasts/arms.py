@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,14 +141,23 @@ def train_arm(folder: Path, arm: Arm) -> None:
 def fit_rivals(folder: Path, source: Source, protocol: str) -> dict[str, Any]:
     """Return the errors of every rival on the test by name, fitting them where that was not done.
 
+    Of one that trains a network also the processor time that took, and its number of weights.
+
     Raises:
         KeyboardInterrupt: the training of one was stopped.
     """
     path = _folder(folder, source, protocol, "rivals", repr(_choices())) / RECORD
     if not path.is_file():
         parts = PROTOCOLS[protocol].parts(source.trajectories())
-        fitted: list[Any] = [*rivals(parts.train, parts.validation), *_newton(parts)]
-        keep(path, errors_of(evaluate(fitted, parts.test, most=TEST_WINDOWS)))
+        fitted: list[Any] = [*rivals(parts.train, parts.validation)]
+        begun = time.process_time()
+        newton = _newton(parts)
+        seconds = time.process_time() - begun
+        found = errors_of(evaluate([*fitted, *newton], parts.test, most=TEST_WINDOWS))
+        for one in newton:
+            weights = sum(each.numel() for each in one.potential.parameters())
+            found[one.name] |= {"core_seconds": seconds, "n_parameters": weights}
+        keep(path, found)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
