@@ -20,7 +20,8 @@ from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.errors import CorruptModel, Interrupted, InvalidSettings, ModelMismatch
 from asteroid_nb.forecast.newton import LearnedNewton
 from asteroid_nb.forecast.run import Run
-from asteroid_nb.forecast.training import FILES, train
+from asteroid_nb.forecast.start import Files
+from asteroid_nb.forecast.training import train
 from asteroid_nb.shapes import Float
 
 KIND = "ensemble"
@@ -149,7 +150,7 @@ def train_ensemble(
     members = []
     for number in range(n_members):
         where = None if folder is None else member_folder(folder, number)
-        begun = resume and where is not None and any((where / name).is_file() for name in FILES)
+        begun = resume and where is not None and any(one is not None and one.is_file() for one in Files.of(where))
         run = train(trajectories, seed=seed + number, folder=where, resume=begun, **options)
         if not run.finished:
             kept = "Go on with resume=True." if folder else "Give a folder, so that it can be gone on with."

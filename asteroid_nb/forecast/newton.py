@@ -134,6 +134,11 @@ class NewtonSkip(nn.Module):
             path = integrate(self.potential, rows[:, -1], speeds, dt_fs=dt_fs, n=columns or self.horizon)
         return torch.cat([rows[:, -1:], path], dim=1).unflatten(0, (len(sequence), len(times)))
 
+    @property
+    def solves(self) -> bool:
+        """Return whether velocities are solved for, as steps are shorter than frames."""
+        return steps_a_frame(self.potential, self._spacing(self.dt_fs)) > 1
+
     def fit(self, train: Windows, validation: Windows, **options: Any) -> None:
         """Learn the potential from the frames of training windows; ``options`` are those of `learn_potential`."""
         found = learn_potential(train, validation, **options)

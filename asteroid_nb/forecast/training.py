@@ -73,8 +73,9 @@ class ForecastTask:
 
     @property
     def steps_alike(self) -> bool:
-        """Return whether a GPU may replay a step, which it may not where slots continue from truth by chance."""
-        return not self.model.autoregressive
+        """Return whether a GPU may replay a step: not where chance decides what slots go on from, or a solver runs."""
+        skip = self.model.skip
+        return not self.model.autoregressive and not (isinstance(skip, NewtonSkip) and skip.solves)
 
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Window]:
         """Yield full batches of augmented windows in the model's frame, gathered on the device that trains."""

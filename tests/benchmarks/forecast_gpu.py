@@ -31,6 +31,13 @@ from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
 from asteroid_nb.forecast.training import ForecastTask, train
 from asteroid_nb.forecast.transformer import STITransformer
 
+ABOUT = (
+    "Operations counted are those of matrix products, bytes those into and out of every operation as launched one by "
+    "one; the share is of what both peaks allow at that many operations a byte. Batches are made by the CPU while the "
+    "GPU works; 'waits' is what making one would cost beside the step if nothing overlapped. 'Recorded' replays one "
+    "CUDA graph, as training does."
+)
+
 #: What an epoch's step is measured with.
 STEPS = {"notebook": (64, 512, 4096), "large": (64, 512, 2048)}
 
@@ -132,10 +139,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--parts", nargs="+", default=["steps", "forecasts", "training"])
+    parser.add_argument("--page-of", type=Path, help="only write the page of a file of results")
     parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
     options = parser.parse_args()
     device, quick = torch.device(options.device), options.quick
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.page_of:
+        told = page(json.loads(options.page_of.read_text(encoding="utf-8")))
+        (options.out / "forecast_gpu.md").write_text(told, encoding="utf-8")
+        return
     where = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
     found: dict[str, Any] = {"hardware": where, "torch": torch.__version__}
     walkers = sample("ethanol")
@@ -165,6 +177,84 @@ def main() -> None:
             found["training"].append(_tried(lambda: training_to_the_result(*told)))  # noqa: B023
             print(found["training"][-1], flush=True)
             keep()
+    (options.out / "forecast_gpu.md").write_text(page(plain(found)), encoding="utf-8")
+
+
+def page(found: dict[str, Any]) -> str:
+    """Return tables of what was found."""
+    limits = found["peaks"]["bfloat16"]
+    lines = [f"# The STI-Transformer on a GPU ({found['hardware']}, torch {found['torch']})", ""]
+    lines += [f"Made by `python tests/benchmarks/forecast_gpu.py`. {ABOUT}", ""]
+    lines += [
+        f"{found.get('note', '')} Peaks: {limits['flops'] / 1e12:.0f} TFlop/s in bfloat16, "
+        f"{found['peaks']['float32']['flops'] / 1e12:.0f} in float32, {limits['bytes_per_s'] / 1e12:.2f} TB/s of copies."
+    ]
+    if steps := [one for one in found.get("steps", []) if "failed" not in one]:
+        lines += ["", "## One step of training, forward and backward, bf16-mixed", ""]
+        lines += _table(
+            (
+                "preset",
+                "windows",
+                "launched, ms",
+                "recorded, ms",
+                "TFlop",
+                "GB",
+                "share of the roofline",
+                "next batch, ms",
+                "waits",
+            ),
+            [_step_row(one, limits) for one in steps],
+        )
+    if forecasts := found.get("forecasts"):
+        lines += ["", "## fs of trajectory forecast in a second", ""]
+        rows = [
+            (
+                one["forecaster"],
+                f"{one['at_once']:,}",
+                *(f"{one[key]:,.0f}" for key in ("launched", "recorded") if key in one),
+            )
+            for one in forecasts
+        ]
+        lines += _table(("forecaster", "windows at once", "launched", "recorded"), rows)
+    if trainings := [one for one in found.get("training", []) if "failed" not in one]:
+        lines += [
+            "",
+            "## Training to the CPU's result: bundled ethanol, F1, RMSE on the test walker, mean over the horizon",
+            "",
+        ]
+        rows = [
+            (
+                one["start"],
+                one["epochs"],
+                one["batch"],
+                f"{one['seconds']:.0f}",
+                f"{one['network_seconds']:.0f}",
+                f"{one['rmse_ang']:.4f}",
+            )
+            for one in trainings
+        ]
+        lines += _table(("start", "epochs", "batch", "seconds in all", "of the network", "RMSE / Å"), rows)
+    return "\n".join(lines) + "\n"
+
+
+def _step_row(one: dict[str, Any], limits: dict[str, float]) -> tuple[Any, ...]:
+    ms = one.get("recorded_ms", one["launched_ms"])
+    allowed = min(limits["flops"], limits["bytes_per_s"] * one["Gflop"] / one["GB"])
+    share = 1e9 * one["Gflop"] / (1e-3 * ms) / allowed
+    waits = one["data_ms"] / (one["data_ms"] + ms)
+    numbers = (
+        f"{one['launched_ms']:.1f}",
+        f"{ms:.1f}",
+        f"{one['Gflop'] / 1e3:.3f}",
+        f"{one['GB']:.1f}",
+        f"{100 * share:.0f} %",
+    )
+    return (one["preset"], one["batch"], *numbers, f"{one['data_ms']:.1f}", f"{100 * waits:.1f} %")
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
+    said = lambda row: f"| {' | '.join(map(str, row))} |"  # noqa: E731
+    return [said(head), "|---" * len(head) + "|", *map(said, rows)]
 
 
 def _tried(work: Callable[[], Any]) -> Any:
