@@ -16,8 +16,9 @@ Record = dict[str, Any]
 CAUTION = (
     "Peers are trained from scratch, in minutes of one core, on one molecule, with sizes and rates chosen for that "
     "budget, which is not what their authors recommend: FlashMD's tutorial asks for 1,000 epochs at least and prefers "
-    "its universal models, fine-tuned; it is made for long strides and for ensembles. EGNO sees one state, not the "
-    "history. Nothing here says how they do when trained as recommended, on other data, or on what they are made for."
+    "its universal models, fine-tuned; it is made for long strides and for ensembles. EGNO's own scripts default to "
+    "10,000 epochs; it sees one state, not the history. Nothing here says how they do when trained as recommended, on "
+    "other data, or on what they are made for."
 )
 
 
