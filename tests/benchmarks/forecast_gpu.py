@@ -10,6 +10,7 @@ operation as launched one by one; the roofline is what copies and large matrix p
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import time
@@ -55,7 +56,7 @@ def steps_of_training(name: str, batch_size: int, parts: Split, device: torch.de
     model.fit_start(parts.train.subset(most=512), parts.validation)
     model = model.to(device).train()
     task = ForecastTask(model, parts.train, parts.validation, ObjectiveSettings(), batch_size)
-    batches = task.batches(seed=0, device=device)
+    batches = itertools.chain.from_iterable(task.batches(seed=epoch, device=device) for epoch in itertools.count())
     batch = next(batches)
     kind = torch.bfloat16 if device.type == "cuda" else None
 
@@ -88,7 +89,8 @@ def training_to_the_result(
         potential=potential,
     )  # fmt: skip
     seconds = time.perf_counter() - began
-    assert run.split is not None
+    if not run.finished or run.split is None:
+        raise RuntimeError("the training was stopped")
     table = evaluate(run, run.split.test)
     told = {"start": settings.skip, "epochs": epochs, "batch": batch_size, "seconds": seconds}
     return {**told, "network_seconds": run.history[-1]["seconds"], "rmse_ang": table.rmse(run.name).mean()}
@@ -187,7 +189,8 @@ def page(found: dict[str, Any]) -> str:
     lines += [f"Made by `python tests/benchmarks/forecast_gpu.py`. {ABOUT}", ""]
     lines += [
         f"{found.get('note', '')} Peaks: {limits['flops'] / 1e12:.0f} TFlop/s in bfloat16, "
-        f"{found['peaks']['float32']['flops'] / 1e12:.0f} in float32, {limits['bytes_per_s'] / 1e12:.2f} TB/s of copies."
+        f"{found['peaks']['float32']['flops'] / 1e12:.0f} in float32, "
+        f"{limits['bytes_per_s'] / 1e12:.2f} TB/s of copies."
     ]
     if steps := [one for one in found.get("steps", []) if "failed" not in one]:
         lines += ["", "## One step of training, forward and backward, bf16-mixed", ""]
