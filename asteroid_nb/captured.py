@@ -44,10 +44,6 @@ class CapturedLoss:
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):  # threads make batches meanwhile
             self.terms, self.gradients = self._work(loss)
 
-    def fits(self, batch: Any) -> bool:
-        """Return whether a batch has the recorded shape."""
-        return shape_of(self.batch) == shape_of(batch)
-
     def __call__(self, batch: Any) -> Terms:
         """Return the terms for another batch; "loss" knows its gradient in the weights."""
         for kept, new in zip(_tensors(self.batch), _tensors(batch), strict=True):

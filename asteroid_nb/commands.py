@@ -6,7 +6,6 @@ import argparse
 import ast
 import dataclasses
 import json
-import shlex
 import subprocess
 import sys
 from datetime import datetime
@@ -171,17 +170,7 @@ def bench(options: argparse.Namespace) -> None:
     if options.bench == "scale":  # it runs where nothing is installed but what training needs
         from asteroid_nb.bench.forecasts import scale
 
-        told = {"--sizes": " ".join(map(str, options.sizes)), "--device": options.device, "--preset": options.preset}
-        told |= {"--limit": f"{options.limit:g}", "--page": shlex.quote(options.page)}
-        scale.run(
-            folder=options.out,
-            sizes=options.sizes,
-            device=options.device,
-            preset=options.preset,
-            limit_gib=options.limit,
-            page=options.page,
-            command=" ".join(["asteroid-nb bench scale", *(f"{name} {value}" for name, value in told.items())]),
-        )
+        scale.asked(options)
         return
     from asteroid_nb.bench import command
 

@@ -7,6 +7,7 @@ uninterrupted one.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -137,9 +138,12 @@ class _Loop:
         self.epoch = self.step_in_epoch = self.step = 0
         self.loss_sum = self.seconds = self.clock = 0.0
         self.best: dict[str, Tensor] = {}
-        alone_on_a_gpu = self.fabric.device.type == "cuda" and self.fabric.world_size == 1
-        self.recorder = recorder(task, device_and_precision(settings)[1]) if alone_on_a_gpu else None
         self.result = FitResult()
+
+    @functools.cached_property  # asked for at the first step, when a checkpoint has told what the task is like
+    def recorder(self) -> Callable[[Any], dict[str, Tensor]] | None:
+        alone_on_a_gpu = self.fabric.device.type == "cuda" and self.fabric.world_size == 1
+        return recorder(self.task, device_and_precision(self.settings)[1]) if alone_on_a_gpu else None
 
     @property
     def n_steps(self) -> int:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from contracts.small_models import small_settings, training
+from molecules_for_tests import shaken
 from torch.testing import assert_close
 from trained import ONE_EPOCH, TINY, shaken_ethanol
 
 from asteroid_nb import captured
-from asteroid_nb.captured import recorder, shape_of
+from asteroid_nb.captured import RECORDED, recorder, shape_of
 from asteroid_nb.data.windows import Window
-from asteroid_nb.forecast.training import train
+from asteroid_nb.forecast.settings import ObjectiveSettings
+from asteroid_nb.forecast.training import ForecastTask, train
+from asteroid_nb.forecast.transformer import STITransformer
 
 
 class Task:
@@ -26,6 +30,58 @@ def test_a_shape_is_that_of_all_tensors_of_a_batch():
     window = Window.of(torch.zeros(2, 4, 3, 3), dt_fs=1.0, future=torch.zeros(2, 5, 3, 3))
     assert shape_of(window) == ((2, 4, 3, 3), (2, 5, 3, 3), (2, 3))
     assert shape_of(torch.zeros(2)) == ((2,),) and shape_of((torch.zeros(1), torch.zeros(2))) == ((1,), (2,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "alike"),
+    [
+        ({}, True),
+        ({"decode": "autoregressive"}, False),
+        ({"pairs": "listed"}, False),
+        ({"atom_identity": False}, False),
+    ],
+    ids=str,
+)
+def test_steps_that_read_sizes_from_the_gpu_or_follow_chance_are_launched(changes, alike):
+    model = STITransformer(small_settings(conjugate="none", **changes), training().molecule)
+    assert ForecastTask(model, training(), training(), ObjectiveSettings(), 8).steps_alike == alike
+
+
+@pytest.mark.parametrize(("dt_fs", "alike"), [(1.0, True), (10.0, False)])
+def test_solving_for_velocities_is_launched(dt_fs, alike):
+    model = STITransformer(small_settings(skip="newton"), training().molecule)
+    model.skip.dt_fs.fill_(dt_fs)
+    assert ForecastTask(model, training(), training(), ObjectiveSettings(), 8).steps_alike == alike
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_replayed_step_has_the_gradients_of_the_weights_as_they_are(precision):
+    torch.manual_seed(0)
+    model = shaken(STITransformer(small_settings(conjugate="none"), training().molecule))
+    model.fit_start(training(), training())
+    task = ForecastTask(model.cuda().train(), training(), training(), ObjectiveSettings(), 8)
+    replay = recorder(task, precision)
+    for batch in list(task.batches(seed=0, device=torch.device("cuda")))[:3]:
+        found = []
+        for loss in (replay, launched(task, precision)):
+            model.zero_grad()
+            loss(batch)["loss"].backward()
+            found.append({name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None})
+        assert_close(found[0], found[1], rtol=1e-2, atol=1e-5)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(0.01 * torch.randn_like(weight))
+
+
+def launched(task, precision):
+    kind = RECORDED[precision]
+
+    def loss(batch):
+        with torch.autocast("cuda", dtype=kind, enabled=kind is not None):
+            return task.loss(task.model, batch, done=0.0)
+
+    return loss
 
 
 @pytest.mark.gpu

@@ -53,7 +53,8 @@ def pairs_within(
 def _cells(positions: Tensor, cutoff_ang: float) -> tuple[Tensor, list[int]]:
     """Return the number of each atom's cell, counted along z first, and what leads to the nine columns beside it."""
     cell = (positions / (cutoff_ang * (1 + 1e-6))).floor().nan_to_num(0.0, MOST_CELLS, -MOST_CELLS)
-    cell = (cell - cell.amin(1, keepdim=True)).clamp(max=MOST_CELLS).long() + 1
+    cell = (cell - cell.median(1, keepdim=True).values).clamp(-MOST_CELLS // 2, MOST_CELLS // 2).long()
+    cell = cell - cell.amin(1, keepdim=True) + 1
     x, y, z = (cell.flatten(0, 1).amax(0) + 2).tolist()
     frame = torch.arange(len(positions), device=positions.device)[:, None]
     key = ((frame * x + cell[..., 0]) * y + cell[..., 1]) * z + cell[..., 2]

@@ -71,13 +71,19 @@ def unseen(model: nn.Module, atom: int) -> Iterator[None]:
     """Let no other atom and no register attend to one atom; it still attends to itself.
 
     Raises:
-        InvalidSettings: the model attends over unbounded sums ("continuous"), where masking changes every weight.
+        InvalidSettings: the model attends over unbounded sums ("continuous"), where masking changes every weight, or
+            over listed pairs.
     """
     settings: Any = model.settings
     if settings.attention != "softmax":
         raise InvalidSettings(
             f"attention was {settings.attention!r}: without a key its weights do not sum to what they did. "
             "Use a model with attention='softmax'."
+        )
+    if settings.pairs != "all":
+        raise InvalidSettings(
+            f"pairs was {settings.pairs!r}: listed atoms, and those read through registers, cannot be masked one by "
+            "one. Use a model with pairs='all', or by='still'."
         )
     n_nodes = model.molecule.n_atoms + settings.registers  # type: ignore[union-attr, operator]
     handles = [

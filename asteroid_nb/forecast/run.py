@@ -193,8 +193,9 @@ def _must_be_affordable(settings: STISettings, molecule: Molecule, n_bytes: int)
     targets = settings.horizon * 3
     layers = settings.encoder_layers + settings.decoder_layers
     values = settings.width * (groups * features + targets + settings.registers + layers * settings.width)
-    values += groups * features * targets * (settings.skip == "ridge") + settings.horizon * n_atoms
-    if n_atoms > MOST_ATOMS or 4 * values > n_bytes:
+    values += groups * features * targets * (settings.skip in ("auto", "ridge")) + settings.horizon * n_atoms
+    most = MOST_ATOMS if settings.pairs == "listed" else LARGEST  # a table of all pairs grows as their square
+    if n_atoms > most or 4 * values > n_bytes:
         raise InvalidSettings(f"{n_atoms} atoms need at least {values} weights, which {n_bytes} bytes cannot hold")
 
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from asteroid_nb.checkpoints import CHECKPOINT_FILE
+from asteroid_nb.checkpoints import CHECKPOINT_FILE, load_checkpoint
 from asteroid_nb.data.windows import Windows
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.fit_settings import FitSettings
 from asteroid_nb.forecast.newton import NewtonSkip, can_be_learnt
 from asteroid_nb.forecast.potential_fit import paths_file
-from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings
+from asteroid_nb.forecast.settings import STISettings
+from asteroid_nb.forecast.transformer import STITransformer
 from asteroid_nb.processes import from_the_first, is_first
 from asteroid_nb.progress import Bar, Observer, Quietly
 
 if TYPE_CHECKING:
     from asteroid_nb.forecast.training import ForecastTask
+
+#: Windows that a ridge map is fitted on, to see whether a potential forecasts better.
+MOST_COMPARED = 4096
+
+WORSE = (
+    "A potential was learnt from these frames, but forecasts worse than a ridge map: the network starts from the ridge "
+    "map. Are positions rounded, or the trajectories short? With settings.replace(skip='ridge') none is learnt."
+)
 
 #: Beside the checkpoint: of the potential that a network starts from, if it does.
 POTENTIAL_FILE = "potential.pt"
@@ -61,7 +71,7 @@ def _begun(task: ForecastTask, files: Files, resume: bool, watching: Sequence[Ob
     if resume and not (_is_file(files.potential) and not _is_file(files.checkpoint)):
         return _Begun(going_on=True)
     model, start = task.model, task.start
-    if start and not resume:
+    if not resume:
         forget(*files)
     known = {"checkpoint": files.potential, "resume": resume, "observers": _before(watching)} if start else {}
     model.fit_start(task.train, task.validation, task.variants, **start, **known)
@@ -69,12 +79,60 @@ def _begun(task: ForecastTask, files: Files, resume: bool, watching: Sequence[Ob
     return _Begun(False, finished, model.state_dict())
 
 
-def with_a_start(settings: STISettings, objective: ObjectiveSettings, windows: Windows) -> STISettings:
-    """Return settings that say what to start from: Newton's equations where clean frames allow to learn a potential."""
+def started(
+    task_of: Callable[[STISettings, Mapping[str, Any] | None], ForecastTask],
+    settings: STISettings,
+    potential: Mapping[str, Any] | None,
+    files: Files,
+    *,
+    windows: Windows,
+    noisy: bool,
+    resume: bool,
+    watching: Sequence[Observer],
+) -> tuple[ForecastTask, bool]:
+    """Return a task whose model has what it starts from, and whether there is a checkpoint to go on from.
+
+    Where the choice is ours, a potential is learnt where that is possible, and kept where it forecasts the validation
+    windows better than a ridge map.
+    """
     if settings.skip != "auto":
-        return settings
+        task = task_of(settings, potential)
+        return task, begin(task, files, resume=resume, watching=watching)
+    chosen = settings.replace(skip=_known(files, resume) or first_choice(settings, windows, noisy=noisy))
+    task = task_of(chosen, potential if chosen.skip == "newton" else None)
+    going_on = begin(task, files, resume=resume, watching=watching)
+    skip = task.model.skip
+    learnt = isinstance(skip, NewtonSkip) and skip.potential.finished
+    if not learnt or going_on or not from_the_first(lambda: loses_to_a_ridge_map(task)):
+        return task, going_on
+    if is_first():
+        warnings.warn(WORSE, stacklevel=3)
+    task = task_of(chosen.replace(skip="ridge"), None)
+    return task, begin(task, files._replace(potential=None), resume=False, watching=watching)
+
+
+def first_choice(settings: STISettings, windows: Windows, *, noisy: bool) -> str:
+    """Return what to start from: Newton's equations where histories are clean and a potential can be learnt."""
     learnable = settings.seen_frames > 1 and can_be_learnt(windows.trajectories[0])
-    return settings.replace(skip="newton" if learnable and not objective.noise_ang else "ridge")
+    return "newton" if learnable and not noisy else "ridge"
+
+
+def loses_to_a_ridge_map(task: ForecastTask) -> bool:
+    """Return whether a ridge map of some windows forecasts the validation windows better than the model's start.
+
+    Frames that are rounded, or too few, make a bad potential.
+    """
+    model = STITransformer(task.model.settings.replace(skip="ridge"), task.model.molecule)
+    model.fit_start(task.train.subset(most=MOST_COMPARED), task.validation)
+    ratio = task.start_error / replace(task, model=model, start={}).start_error
+    return not float(ratio.mean()) <= 1.0
+
+
+def _known(files: Files, resume: bool) -> str | None:
+    """Return what a training to go on with was started from."""
+    if not resume or not _is_file(files.checkpoint):
+        return None
+    return from_the_first(lambda: load_checkpoint(files.checkpoint, settings={})["settings"].get("skip"))
 
 
 def options_of_start(

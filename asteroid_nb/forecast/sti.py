@@ -56,14 +56,15 @@ def _numbers(rows: Rows) -> tuple[int, ...]:
     return rows if isinstance(rows, tuple) else tuple(rows.tolist())
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache  # never let go: a recorded step reads where they lie
 def cells(rows: tuple[int, ...], horizon: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return [rows, columns], counted from the first row, which frame each cell holds; [frames] how many hold each."""
     index = [[row - min(rows) + column for column in range(horizon + 1)] for row in rows]
     counts = [0] * (max(rows) - min(rows) + horizon + 1)
     for frame in (frame for row in index for frame in row):
         counts[frame] += 1
-    return torch.tensor(index, device=device), torch.tensor(counts, device=device).clamp(min=1)
+    with torch.inference_mode(False):  # whoever asks first may not need gradients, others will
+        return torch.tensor(index, device=device), torch.tensor(counts, device=device).clamp(min=1)
 
 
 def forecast_from(

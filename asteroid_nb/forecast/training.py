@@ -24,7 +24,7 @@ from asteroid_nb.forecast.linear import chunk_windows
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
-from asteroid_nb.forecast.start import Files, begin, forget, options_of_start, with_a_start
+from asteroid_nb.forecast.start import Files, forget, options_of_start, started
 from asteroid_nb.forecast.transformer import Prediction, STITransformer
 from asteroid_nb.processes import is_first
 from asteroid_nb.progress import Bar, Observer
@@ -74,8 +74,9 @@ class ForecastTask:
     @property
     def steps_alike(self) -> bool:
         """Return whether a GPU may replay a step: not where chance decides what slots go on from, or a solver runs."""
-        skip = self.model.skip
-        return not self.model.autoregressive and not (isinstance(skip, NewtonSkip) and skip.solves)
+        model, skip = self.model, self.model.skip
+        fixed = model.settings.pairs == "all" and model.settings.atom_identity  # else sizes are read from the GPU
+        return fixed and not model.autoregressive and not (isinstance(skip, NewtonSkip) and skip.solves)
 
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Window]:
         """Yield full batches of augmented windows in the model's frame, gathered on the device that trains."""
@@ -131,6 +132,12 @@ class ForecastTask:
         if self._start_error is None:  # it never changes while the network trains
             self._start_error = self._error(self.model.at_once, device).clamp(min=1e-9)
         return float((self._error(lambda window: model(window).forecast, device) / self._start_error).mean())
+
+    @property
+    def start_error(self) -> Float[Tensor, " horizon"]:
+        """Return the RMSE in Å by lead time of what the network starts from, on the validation windows."""
+        with torch.no_grad():
+            return self._error(self.model.at_once, torch.device("cpu")).clamp(min=1e-9)
 
     def _error(self, forecast: Callable[[Window], Tensor], device: torch.device) -> Float[Tensor, " horizon"]:
         """Return the RMSE in Å by lead time on the validation windows."""
@@ -193,7 +200,8 @@ def train(
     """Train an STI-Transformer and return it with the windows it has not seen.
 
     The last trajectory is kept for testing and the one before it for validation; one or two are split in time. Where
-    no epoch forecast the validation windows better than the start, the start is what is returned.
+    slots are decoded in parallel and no epoch forecast the validation windows better than the start, a finished
+    training returns the start.
 
     Args:
         trajectories: of one molecule at one spacing.
@@ -213,26 +221,43 @@ def train(
     fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
     parts = parts or split(trajectories, settings.window_shape(stride_frames))
     _must_be_cut_for(settings, parts)
-    settings = with_a_start(settings, objective, parts.train)
-    start = options_of_start(settings, fit_settings, potential)
     make_fabric(fit_settings)
-    torch.manual_seed(fit_settings.seed)
-    model = STITransformer(settings, parts.train.molecule)
-    task = ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size, start)
+
+    def task_of(settings: STISettings, potential: Mapping[str, Any] | None) -> ForecastTask:
+        start = options_of_start(settings, fit_settings, potential)
+        torch.manual_seed(fit_settings.seed)
+        model = STITransformer(settings, parts.train.molecule)
+        return ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size, start)
+
     watching, files = [Bar()] if observers is None else observers, Files.of(folder)
-    going_on = begin(task, files, resume=resume, watching=watching)
-    if isinstance(model.skip, NewtonSkip) and not model.skip.potential.finished:
-        run = Run(model, parts.train.dt_fs, split=parts, finished=False)
-    else:
-        result = fit(task, fit_settings, checkpoint=files.checkpoint, resume=going_on, observers=watching)
-        if result.finished and settings.decode == "parallel" and result.best_validation >= 1.0:
-            model.stay_at_start()
-        run = Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
-        if is_first():
-            forget(files.potential)  # the checkpoint holds it now
+    task, going_on = started(
+        task_of, settings, potential, files,
+        windows=parts.train, noisy=objective.noise_ang > 0, resume=resume, watching=watching,
+    )  # fmt: skip
+    run = _trained(task, parts, fit_settings, files, going_on, watching)
     if folder is not None and is_first():
         run.save(folder)
     return run
+
+
+def _trained(
+    task: ForecastTask,
+    parts: Split,
+    fit_settings: FitSettings,
+    files: Files,
+    going_on: bool,
+    watching: Sequence[Observer],
+) -> Run:
+    """Return what training makes of a model that has its start; untrained where learning that was stopped."""
+    model = task.model
+    if isinstance(model.skip, NewtonSkip) and not model.skip.potential.finished:
+        return Run(model, parts.train.dt_fs, split=parts, finished=False)
+    result = fit(task, fit_settings, checkpoint=files.checkpoint, resume=going_on, observers=watching)
+    if result.finished and model.settings.decode == "parallel" and result.best_validation >= 1.0:
+        model.stay_at_start()
+    if is_first():
+        forget(files.potential)  # the checkpoint holds it now
+    return Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
 
 
 def _must_be_cut_for(settings: STISettings, parts: Split) -> None:

@@ -28,8 +28,8 @@ USUAL_LENGTHS = (0.85, 1.2)
 #: Further than this within one frame an atom jumps, Å.
 JUMP_ANG = 1.0
 
-#: Of the default window, history and horizon, with as much again for validation and test.
-FRAMES_TO_SPLIT = 3 * (16 + 32)
+#: That the default window, 16 + 32, needs of one trajectory, of which validation and test get 15 % each, but for a gap.
+FRAMES_TO_SPLIT = round(2 * (16 + 32) / 0.15)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class TestNovelty:
 
 class TestRule:
     def loops(self, *errors):
-        return [[{"rmse_ang": [1.0]}, {"rmse_ang": [error]}] for error in errors]
+        return [[{"rmse_ang": [one], "n_lost": 0} for one in (1.0, error)] for error in errors]
 
     @pytest.mark.parametrize(
         ("own", "holds"), [((0.8, 0.9, 0.85), True), ((1.2, 1.1, 1.3), False), ((0.5, 1.4, 1.0), False)]
@@ -89,6 +89,9 @@ class TestRule:
     def test_few_seeds_and_other_rivals_are_only_reported(self):
         few = {"spread": self.loops(0.5), "random": self.loops(1.0), "farthest": self.loops(1.0)}
         assert uncertainty._against(few, "random", LOOP).holds is None
+        lost = {"spread": self.loops(0.5, 0.5, 0.5), "random": self.loops(1.0, 1.0, 1.0)}
+        lost["spread"][1][1]["n_lost"] = 1  # of other windows nothing is said
+        assert uncertainty._against(lost, "random", LOOP).holds is None
         many = {"spread": self.loops(0.5, 0.5, 0.5), "farthest": self.loops(1.0, 1.0, 1.0)}
         assert uncertainty._against(many, "farthest", LOOP).holds is None
 
@@ -147,7 +150,7 @@ class TestPage:
         }
         path = uncertainty.run(**ask)
         text = path.read_text(encoding="utf-8")
-        assert "Made by `typed`" in text and "PASSED" in text or "FAILED" in text
+        assert "Made by `typed`" in text and ("PASSED" in text or "FAILED" in text)
         assert all(f"| {name} |" in text for name in (*uncertainty.SAYERS, *choosing.STRATEGIES))
         assert all(f"| {strategy} | 148 |" in text for strategy in choosing.STRATEGIES)  # 60 + 2 × 44 fs, each
         assert (tmp_path / "uncertainty-calibration.html").is_file()

@@ -40,7 +40,7 @@ def held_out(shape: WindowShape = SHAPE) -> Windows:
 def small_settings(**changes) -> STISettings:
     made = STISettings(
         history=8, horizon=8, width=16, heads=2, encoder_layers=1, decoder_layers=1, delay_frames=4, row_stride=2,
-        slot_frames=4, registers=1, conjugate="subset",
+        slot_frames=4, registers=1, conjugate="subset", skip="ridge",
     )  # fmt: skip
     return made.replace(**changes)
 

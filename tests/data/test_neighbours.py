@@ -34,11 +34,12 @@ def test_pairs_are_those_within_the_cutoff_each_once(seed, cutoff_ang):
     assert (as_table(*pairs_within(positions, cutoff_ang)) == expected.long()).all()
 
 
-def test_a_shift_and_a_far_away_atom_change_no_pair():
+@pytest.mark.parametrize("where", [1e9, -1e9])
+def test_a_shift_and_a_far_away_atom_change_no_pair(where):
     positions = scattered(0)
     before = as_table(*pairs_within(positions, 3.0))
     moved = positions + 1000.0
-    moved[1, 7] = 1e9
+    moved[1, 7] = where
     after = as_table(*pairs_within(moved, 3.0))
     before[1, 7], before[1, :, 7], before[1, 7, 7] = 0, 0, 1
     assert (after == before).all()

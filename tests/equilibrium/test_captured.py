@@ -57,7 +57,6 @@ def test_a_recorded_step_is_the_launched_one_also_after_the_weights_moved(depth)
     recorded = CapturedLoss(model, batch_of(0), loss)
     for seed in (1, 2):
         batch = batch_of(seed)
-        assert recorded.fits(batch) and not recorded.fits(batch_of(0, n_molecules=3))
         found = []
         for terms in (recorded(batch), loss(batch)):
             model.zero_grad()

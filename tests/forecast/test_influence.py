@@ -114,5 +114,7 @@ def test_what_cannot_be_asked_is_refused(run, windows):
         influence(run, windows, by="magic")  # type: ignore[arg-type]
     with pytest.raises(InvalidSettings, match="attention='softmax'"):
         influence(made(attention="continuous"), windows)
+    with pytest.raises(InvalidSettings, match="cannot be masked one by one"):
+        influence(made(pairs="listed", conjugate="none"), windows)
     with pytest.raises(InvalidSettings, match="no attention over atoms"):
         pair_attention(made(encoder_layers=0, decoder_layers=0, decode="none"), windows)

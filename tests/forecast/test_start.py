@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from contracts.small_models import small_settings, training
+from straight_line import Watcher
 from torch.testing import assert_close
-from trained import ONE_EPOCH, TINY, shaken_ethanol
+from trained import ONE_EPOCH, TINY, same, shaken_ethanol
 from vibrating import vibrating_ethanol
 
 from asteroid_nb.data.windows import Windows
+from asteroid_nb.forecast import start
 from asteroid_nb.forecast.newton import can_be_learnt
 from asteroid_nb.forecast.run import Run
-from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
-from asteroid_nb.forecast.start import with_a_start
+from asteroid_nb.forecast.settings import STISettings, preset
+from asteroid_nb.forecast.start import first_choice
 from asteroid_nb.forecast.training import ForecastTask, train
 from asteroid_nb.forecast.transformer import STITransformer
 
 
-def chosen(dt_fs: float = 1.0, noise_ang: float = 0.0, **changes) -> str:
+def chosen(dt_fs: float = 1.0, noisy: bool = False, **changes) -> str:
     settings = small_settings(**{"skip": "auto", "conjugate": "none", **changes})
     windows = Windows([vibrating_ethanol(60, dt_fs=dt_fs)], settings.window_shape())
-    return with_a_start(settings, ObjectiveSettings(noise_ang=noise_ang), windows).skip
+    return first_choice(settings, windows, noisy=noisy)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +35,12 @@ def chosen(dt_fs: float = 1.0, noise_ang: float = 0.0, **changes) -> str:
         ({}, "newton"),
         ({"dt_fs": 0.5}, "newton"),
         ({"dt_fs": 2.0}, "ridge"),
-        ({"noise_ang": 0.01}, "ridge"),
+        ({"noisy": True}, "ridge"),
         ({"state": "positions"}, "ridge"),
-        ({"skip": "constant_velocity"}, "constant_velocity"),
-        ({"skip": "ridge"}, "ridge"),
     ],
     ids=str,
 )
-def test_newton_is_chosen_where_clean_frames_are_close_and_nothing_else_was_asked_for(changes, skip):
+def test_newton_is_tried_where_histories_are_clean_and_frames_close(changes, skip):
     assert chosen(**changes) == skip
 
 
@@ -59,13 +61,47 @@ def test_a_bare_model_starts_from_the_ridge_map():
     assert STITransformer(small_settings(skip="auto"), training().molecule).settings.skip == "ridge"
 
 
-def test_a_run_knows_what_it_started_from(tmp_path):
-    quick = {"n_steps": 12, "n_path_steps": 2}
-    settings = TINY.replace(skip="auto")
-    run = train(
-        shaken_ethanol(), settings=settings, fit_settings=ONE_EPOCH, folder=tmp_path, observers=(), potential=quick
-    )
+QUICK = {"n_steps": 12, "n_path_steps": 2}
+AUTO = TINY.replace(skip="auto")
+
+
+def trained(folder=None, *, settings=AUTO, data=shaken_ethanol, potential=QUICK, fit_settings=ONE_EPOCH, **options):
+    return train(
+        data(), settings=settings, fit_settings=fit_settings, folder=folder, observers=options.pop("observers", ()),
+        potential=potential, **options,
+    )  # fmt: skip
+
+
+def test_a_run_knows_what_it_started_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "loses_to_a_ridge_map", lambda task: False)
+    run = trained(tmp_path)
     assert run.settings.skip == Run.load(tmp_path).settings.skip == "newton"
+
+
+def test_what_loses_to_a_ridge_map_is_not_started_from(tmp_path):
+    with pytest.warns(UserWarning, match="forecasts worse than a ridge map"):  # twelve steps make no potential
+        run = trained(tmp_path)
+    asked_for = trained(settings=TINY, potential=None)
+    assert run.settings.skip == Run.load(tmp_path).settings.skip == "ridge" and same(run, asked_for)
+    assert not (tmp_path / start.POTENTIAL_FILE).exists()
+
+
+@pytest.mark.parametrize("loses", [False, True])
+def test_a_resumed_training_keeps_its_start(loses, tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "loses_to_a_ridge_map", lambda task: loses)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        whole = trained()
+        stopped = trained(tmp_path, observers=[Watcher(stop_after=2)])
+    monkeypatch.setattr(start, "loses_to_a_ridge_map", lambda task: pytest.fail("looked again"))
+    resumed = trained(tmp_path, resume=True)
+    assert not stopped.finished and resumed.finished and same(resumed, whole)
+
+
+def test_rounded_frames_make_a_potential_that_loses():
+    rounded = shaken_ethanol().replace(positions=np.round(shaken_ethanol().positions, 2))
+    with pytest.warns(UserWarning, match="Are positions rounded"):
+        assert trained(data=lambda: rounded, potential={"n_steps": 200, "n_path_steps": 10}).settings.skip == "ridge"
 
 
 @pytest.mark.parametrize(("error", "stands"), [(1.0, True), (1.2, True), (0.9, False)])

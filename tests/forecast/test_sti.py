@@ -127,3 +127,11 @@ def test_determined_state_is_the_mean_over_known_cells(hankel, rows):
     one_off[:, number, column] += 1.0
     n_known = int(sti.known_mask(rows, HISTORY, HORIZON).sum())
     assert_close(sti.determined_state_loss(one_off, seen, rows).item(), 1.0 / n_known)
+
+
+def test_who_asks_first_without_gradients_does_not_take_them_from_others():
+    rows, matrix = (0, 3, 5), torch.randn(1, 3, 8, 2, 3, requires_grad=True)
+    with torch.inference_mode():
+        sti.anti_diagonal_mean(matrix.detach(), rows)
+    sti.anti_diagonal_mean(matrix, rows).sum().backward()
+    assert matrix.grad is not None

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 import asteroid_nb as anb
+from asteroid_nb.data.splits import split
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.metrics.first_look import check
+from asteroid_nb.data.windows import WindowShape
+from asteroid_nb.errors import TrajectoryTooShort
+from asteroid_nb.metrics.first_look import FRAMES_TO_SPLIT, check
 
 
 @functools.cache
 def good() -> Trajectory:
-    return anb.sample("ethanol")[0][:600].replace(name="mine")
+    return anb.sample("ethanol")[0][:700].replace(name="mine")
 
 
 def odd(trajectory: Trajectory) -> dict[str, str]:
@@ -27,7 +30,7 @@ def test_a_good_trajectory_is_fine():
     told = {look.what: look.found for look in found.looks}
     assert told["bonds"] == "8, in 1 molecule(s)"
     assert told["frames in a fast vibration"] == "10 (every 1 fs)"
-    assert told["frames"] == "600, 599 fs"
+    assert told["frames"] == "700, 699 fs"
     assert 300 < float(told["temperature of the steps"].removesuffix(" K")) < 900
     assert str(found).startswith("mine: nothing to look into")
     assert "verdict" in found._repr_markdown_() and "**look" not in found._repr_markdown_()
@@ -81,3 +84,10 @@ def test_the_smallest_trajectories_are_looked_at_too(n_frames, n_atoms):
 
 def _only(positions):
     return {"positions": positions, "forces": None, "energies": None}
+
+
+def test_enough_frames_are_those_that_one_trajectory_can_be_split_with():
+    assert split(good()[:FRAMES_TO_SPLIT], WindowShape()) and "frames" not in odd(good()[:FRAMES_TO_SPLIT])
+    with pytest.raises(TrajectoryTooShort):
+        split(good()[: FRAMES_TO_SPLIT - 10], WindowShape())
+    assert "frames" in odd(good()[: FRAMES_TO_SPLIT - 1])

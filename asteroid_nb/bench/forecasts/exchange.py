@@ -27,7 +27,8 @@ BACKWARD = (11 / 6, -3.0, 3 / 2, -1 / 3)
 def speeds_of(trajectory: Trajectory) -> tuple[Float[np.ndarray, "frames atoms 3"], str]:
     """Return velocities in Å/fs at every stored frame, and where they are from: the file, or differences.
 
-    A difference looks back only, so that no window is told of its future; the first three frames share one.
+    A difference looks back only, so that no window with three frames of history or more after its first is told of its
+    future; the first three frames of a trajectory share one.
 
     Raises:
         TrajectoryTooShort: fewer frames than a difference needs.

@@ -98,6 +98,10 @@ def run(
     for kind, known, asked in (("peer", PEERS, [*names, *given]), ("protocol", PROTOCOLS, protocols)):
         if unknown := [name for name in asked if name not in known]:
             raise InvalidSettings(f"No {kind} is called {unknown[0]!r}; there are {', '.join(known)}.")
+    if unused := [name for name in given if name not in names]:
+        raise InvalidSettings(
+            f"--peer names {unused[0]!r}, which is not among --peers {' '.join(names)}. Add it there."
+        )
     homes = environments or folder / "environments"
     pythons = {name: Path(given[name]) if name in given else python_of(homes / name) for name in names}
     notes = {name: install(homes / name, PEERS[name]) for name in names if installing and not pythons[name].is_file()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +85,21 @@ def run(
     path = write(folder, page, [_finding(curves, ends, preset)], command=command, about=f"Measured on {machine}.")
     print(path.read_text(encoding="utf-8"))
     return path
+
+
+def asked(options: argparse.Namespace) -> None:
+    """Do what ``asteroid-nb bench scale`` was asked for."""
+    told = {"--sizes": " ".join(map(str, options.sizes)), "--device": options.device, "--preset": options.preset}
+    told |= {"--limit": f"{options.limit:g}", "--page": shlex.quote(options.page)}
+    run(
+        folder=options.out,
+        sizes=options.sizes,
+        device=options.device,
+        preset=options.preset,
+        limit_gib=options.limit,
+        page=options.page,
+        command=" ".join(["asteroid-nb bench scale", *(f"{name} {value}" for name, value in told.items())]),
+    )
 
 
 def _too_much(wanted: Wanted, curve: dict[int, Found], limit_gib: float) -> str:

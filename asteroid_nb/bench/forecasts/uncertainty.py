@@ -188,7 +188,8 @@ def errors_by_cost(name: str, learnt: Mapping[str, Sequence[Sequence[Record]]], 
         f"{size.n_rounds} rounds {size.n_chosen} pieces of {size.piece_frames} fs are simulated with GFN2-xTB at "
         f"{size.hot_K:g} K, from structures that the ensemble's own members come to when they are run at that "
         "temperature; straight on: the last cold structure is heated and simulated on, without any choice. Mean ± "
-        "standard deviation over seeds. Lost: windows without finite numbers, which are left out.",
+        "standard deviation over seeds. Lost: windows without finite numbers, which are left out. A simulation that "
+        "fails is replaced by that of the next structure and not counted.",
     )  # fmt: skip
 
 
@@ -202,7 +203,8 @@ def _against(learnt: Mapping[str, Sequence[Sequence[Record]]], rival: str, size:
     own, other = last(learnt["spread"]), last(learnt[rival])
     ratios = (own / other).mean(axis=1)
     wins = f"better in {(own < other).sum()} of {own.size} rounds of {len(ratios)} seeds"
-    judged = rival == "random" and len(ratios) >= FEWEST_SEEDS
+    lost = any(one["n_lost"] for name in ("spread", rival) for loop in learnt[name] for one in loop)
+    judged = rival == "random" and len(ratios) >= FEWEST_SEEDS and not lost
     return Rule(
         asked=f"RMSE at {size.horizon} fs below that of {rival} at equal cost by more than the standard error of the "
         "mean over seeds",

@@ -54,8 +54,10 @@ def main():
     stride = max(1, min(round(STRIDE_FS / exchange.task["dt_fs"]), exchange.task["history"]))
     work = fresh(exchange.folder.absolute() / "metatrain")
     draw = np.random.default_rng(exchange.task["seed"])
+    sizes = {}
     for name, most in (("train", N_TRAINED), ("validation", N_CHOOSING)):
         found = pairs(exchange, name, stride, most, draw)
+        sizes[name] = len(found)
         ase.io.write(work / f"{name}.xyz", found, format="extxyz")
         ase.io.write(work / "timed.xyz", found[:N_TIMED], format="extxyz")
     n_epochs = train(exchange, work, stride)
@@ -63,7 +65,7 @@ def main():
     exchange.trained(
         n_parameters=sum(one.numel() for one in model.parameters()),
         packages=["flashmd", "metatrain", "torch"],
-        about=f"stride {stride * exchange.task['dt_fs']:g} fs, {n_epochs} epochs of {2 * N_TRAINED} pairs "
+        about=f"stride {stride * exchange.task['dt_fs']:g} fs, {n_epochs} epochs of {sizes['train']} pairs "
         f"in steps of {BATCH}, learning rate {LEARNING_RATE:g}, "
         + ", ".join(f"{key} {value}" for key, value in MODEL.items()),
     )
