@@ -30,11 +30,13 @@ def bench(options: argparse.Namespace) -> None:
 
 
 def _accuracy(options: argparse.Namespace) -> None:
+    if options.seeds < 0:
+        raise InvalidSettings(f"--seeds was {options.seeds}; it must be 0 or more.")
     accuracy.run(**_forecasts(options), seeds=options.seeds, command=_said("accuracy", _told(options)))
 
 
 def _rollout(options: argparse.Namespace) -> None:
-    _must_count(starts=options.starts)
+    _must_count(seeds=options.seeds, starts=options.starts)
     if not options.length > 0:
         raise InvalidSettings(f"--length was {options.length:g} fs; it must be more than nothing.")
     rollouts.run(
@@ -102,7 +104,7 @@ def _peers(options: argparse.Namespace) -> None:
 
 def _forecasts(options: argparse.Namespace) -> dict[str, Any]:
     """Return what every bench of forecasts is given."""
-    _must_count(seeds=getattr(options, "seeds", None), epochs=options.epochs)
+    _must_count(epochs=options.epochs)
     return {
         "folder": options.out,
         "sources": [Source.named(one) for one in options.data] or [Source()],

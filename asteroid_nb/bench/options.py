@@ -126,7 +126,9 @@ def _forecasts(command: argparse.ArgumentParser, *, protocols: list[str], page: 
     )  # fmt: skip
     command.add_argument("--protocols", nargs="+", default=protocols, metavar="NAME", help="how forecasts are asked")
     if seeds:
-        command.add_argument("--seeds", type=int, default=3, help="of each training")
+        command.add_argument(
+            "--seeds", type=int, default=3, help="of each training; 0 shows the rivals of accuracy alone"
+        )
     command.add_argument("--epochs", type=int, default=3, help="of each training")
     command.add_argument("--processes", type=int, default=2, help="trainings at a time, one core each")
     command.add_argument("--page", default=page, help="name of the page that is written")

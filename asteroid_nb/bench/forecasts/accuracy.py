@@ -73,7 +73,8 @@ def run(
             folder, sources, protocols, seeds=seeds, n_epochs=n_epochs, processes=processes
         )
     ]
-    about = f"{n_epochs} epochs, {seeds} seeds; no window of the test was seen or chosen by."
+    about = f"{n_epochs} epochs, {seeds} seeds" if seeds else "Rivals alone, one training each"
+    about += "; no window of the test was seen or chosen by."
     path = write(folder, page, found, command=command, about=about)
     print(path.read_text(encoding="utf-8"))
     return path
@@ -90,7 +91,7 @@ def accuracy(protocol: Protocol, source: Source, records: Sequence[Record], riva
         title=f"{source.name}: {protocol.about}",
         head=("forecaster", *(f"{lead:g} fs" for lead in protocol.leads_fs), "mean distance", "at the end"),
         rows=rows,
-        rules=[*_rules(protocol, source, records, rivals), *failures(records)],
+        rules=[*_rules(protocol, source, records, rivals), *failures(records)] if records else [],
         note="RMSE per coordinate in Å by lead time; then the mean distance per atom in Å over the horizon (ADE) and "
         "at its end (FDE). Learned Newton, and an STI-Transformer that starts from it, also learn from stored frames "
         "between those of a window. "
@@ -100,7 +101,7 @@ def accuracy(protocol: Protocol, source: Source, records: Sequence[Record], riva
 
 def _size(records: Sequence[Record]) -> str:
     if not records:
-        return "no training has a result."
+        return "no network was trained, or none has a result."
     first = records[0]
     minutes = np.mean([one["seconds"] for one in records]) / 60
     return (
