@@ -84,7 +84,7 @@ class TestRefused:
             trained(data=shaken_ethanol()[:100])
 
     def test_is_a_preset_nobody_has(self):
-        with pytest.raises(InvalidSettings, match="No preset is called 'huge'; there are tiny"):
+        with pytest.raises(InvalidSettings, match="No preset is called 'huge'; there are default, tiny"):
             train(shaken_ethanol(), settings="huge")
 
 
