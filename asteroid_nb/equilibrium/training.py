@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
 from asteroid_nb.data.trajectory import Trajectory
-from asteroid_nb.equilibrium.captured import Recorder
 from asteroid_nb.equilibrium.force_field import ForceField
 from asteroid_nb.equilibrium.forces import evaluate, fixed_point
 from asteroid_nb.equilibrium.frames import Frames
-from asteroid_nb.equilibrium.graph import graph
+from asteroid_nb.equilibrium.graph import MOST_DENSE, graph
 from asteroid_nb.equilibrium.matching import Batch, Watch, matching_loss, spectral_radius
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, ForceObjective
@@ -56,7 +55,6 @@ class ForceTask:
     start: str = ""
     watch: Watch = dataclasses.field(default_factory=Watch)
     measured: dict[str, float] = dataclasses.field(default_factory=dict)
-    recorder: Recorder | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -72,14 +70,17 @@ class ForceTask:
     def n_steps(self) -> int:
         return -(-len(self.train) // self.batch_size)
 
+    @property
+    def steps_alike(self) -> bool:
+        """Return whether a GPU may replay a step: a solver decides as it goes how often it applies f."""
+        settings, n_atoms = self.model.settings, self.train.positions.shape[1]
+        return not settings.implicit and settings.layer == "vector" and n_atoms <= MOST_DENSE
+
     def batches(self, *, seed: int, device: torch.device) -> Iterator[Batch]:
         order = np.random.default_rng(seed).permutation(len(self.train))
         yield from self.train.batches(order, self.batch_size, device)
 
     def loss(self, model: nn.Module, batch: Batch, *, done: float) -> dict[str, Tensor]:
-        recorded = self.recorder(self.model, batch, self.objective) if self.recorder else None
-        if recorded is not None:
-            return recorded
         try:
             return model(matching_loss, batch, self.objective, self.watch)
         except NotConverged as error:  # in training only what is no number raises
@@ -184,7 +185,6 @@ def train_force_field(
     task = ForceTask(
         *(model, train.without_atoms(energies), checked.without_atoms(energies), objective, fit_settings.batch_size),
         start="" if start is None else _fingerprint(start),
-        recorder=Recorder(fit_settings.precision),
     )
     checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
     watching = [Bar()] if observers is None else observers

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asteroid_nb.data.bonds import bond_hops
+from asteroid_nb.data.neighbours import apart_ang
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
 from asteroid_nb.forecast.near import Near, NearBias, SharedAttention, ThroughRegisters, attend_near
@@ -75,7 +76,7 @@ class SpatialBias(nn.Module):
 
     def forward(self, anchor: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return local and global biases for atoms at these positions [windows, times, atoms, 3] Å."""
-        distances = (anchor[..., :, None, :] - anchor[..., None, :, :]).square().sum(-1).clamp(min=1e-12).sqrt()
+        distances = apart_ang(anchor[..., :, None, :], anchor[..., None, :, :])
         local = wide = None
         if self.has_local:
             allowed = self.bonded | (distances < self.cutoff_ang)

@@ -247,6 +247,10 @@ class TestAccuracy:
         assert [rule.holds for rule in finding.rules] == [False, False, False, None]
         assert "nan" in finding.rules[-1].measured and len(finding.rows) == 1 + bool(n_known)
 
+    def test_rivals_alone_are_shown_and_held_to_nothing(self):
+        finding = accuracy.accuracy(PROTOCOLS["F1"], SURROGATE, [], {"copy": errors([0.1, 0.2, 0.3])})
+        assert finding.rules == [] and [row[0] for row in finding.rows] == ["copy"]
+
     def test_a_rival_that_left_all_numbers_loses_and_is_shown_as_nothing(self):
         rivals = {"copy": errors([0.1, 0.2, 0.3]), "learned Newton": errors([0.01, None, None], ade=None, fde=None)}
         records = [{"seed": 0, "test": errors([0.005, 0.01, 0.02]), "seconds": 6, "n_parameters": 5, "n_windows": 9}]

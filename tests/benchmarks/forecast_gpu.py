@@ -222,7 +222,9 @@ def page(found: dict[str, Any]) -> str:
     if trainings := [one for one in found.get("training", []) if "failed" not in one]:
         lines += [
             "",
-            "## Training to the CPU's result: bundled ethanol, F1, RMSE on the test walker, mean over the horizon",
+            "## Training to the CPU's result",
+            "",
+            "Bundled ethanol, F1, RMSE on the test walker, mean over the horizon; rivals are in `demo_ethanol.md`.",
             "",
         ]
         rows = [

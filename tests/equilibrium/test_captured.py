@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from asteroid_nb.captured import CapturedLoss, _WithGradients
-from asteroid_nb.equilibrium.captured import Recorder
 from asteroid_nb.equilibrium.force_field import ForceField
+from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.equilibrium.matching import Batch, matching_loss
 from asteroid_nb.equilibrium.settings import ForceFieldSettings, ForceObjective
+from asteroid_nb.equilibrium.training import ForceTask
 
 
 def batch_of(seed, n_molecules=4, device="cuda"):
@@ -31,21 +32,16 @@ def test_known_gradients_reach_the_weights():
     assert unused.grad is None
 
 
-@pytest.mark.parametrize("depth", [0, 2])
-def test_on_a_cpu_nothing_is_recorded(depth):
-    model, batch = ForceField(ForceFieldSettings(depth=depth, width=8)), batch_of(0, device="cpu")
-    recorder = Recorder("32-true")
-    assert recorder(model, batch, ForceObjective()) is None and not recorder.captured
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize(("precision", "depth", "n"), [("32-true", 2, 1), ("bf16-mixed", 2, 0), ("32-true", 0, 0)])
-def test_only_what_is_the_same_each_time_is_recorded_once_for_each_shape(precision, depth, n):
-    model, recorder = ForceField(ForceFieldSettings(depth=depth, width=8)).to("cuda"), Recorder(precision)
-    for n_molecules in (4, 3, 4):
-        terms = recorder(model, batch_of(0, n_molecules=n_molecules), ForceObjective())
-        assert (terms is not None) == bool(n)
-    assert len(recorder.captured) == 2 * n
+@pytest.mark.parametrize(
+    ("changes", "n_atoms", "alike"),
+    [({"depth": 0}, 4, False), ({"depth": 2}, 4, True), ({"depth": 2, "layer": "attention"}, 4, False),
+     ({"depth": 2}, 65, False)],
+)  # fmt: skip
+def test_only_explicit_stacks_over_all_pairs_do_the_same_work_each_time(changes, n_atoms, alike):
+    shape = (1, n_atoms)
+    frames = Frames(np.zeros((*shape, 3)), np.ones(shape, dtype=int), np.zeros((*shape, 3)), np.zeros(1))
+    task = ForceTask(ForceField(ForceFieldSettings(width=8, **changes)), frames, frames, ForceObjective(), 1)
+    assert task.steps_alike == alike
 
 
 @pytest.mark.gpu
