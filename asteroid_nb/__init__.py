@@ -15,6 +15,7 @@ _VERBS = {
     "StateTrajectory": "data.trajectory",
     "load": "data.readers",
     "save": "data.readers",
+    "convert": "data.conversion",
     "sample": "data.catalogue",
     "download": "data.catalogue",
     "check": "metrics.first_look",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.dashboard import explore
     from asteroid_nb.data.backbone import backbone_torsions
     from asteroid_nb.data.catalogue import download, sample
+    from asteroid_nb.data.conversion import convert
     from asteroid_nb.data.coordinates import Coordinates
     from asteroid_nb.data.openmm_engine import simulate_openmm
     from asteroid_nb.data.readers import load, save
@@ -127,6 +129,7 @@ __all__ = [
     "calculator",
     "check",
     "compare",
+    "convert",
     "doctor",
     "download",
     "error_heatmap",

@@ -43,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _simulate, _train, _forecast, _evaluate, _report, _ablate, _states, _bench, _lab, _doctor):
+    data, models = (_demo, _simulate, _convert), (_train, _forecast, _evaluate, _report)
+    for add in (*data, *models, _ablate, _states, _bench, _lab, _doctor):
         add(commands)
     return whole
 
@@ -103,12 +104,24 @@ def _simulate(commands) -> None:
     command.add_argument("--processes", type=int, help="walkers at a time; one per core when not given")
 
 
+def _convert(commands) -> None:
+    said = "Write a trajectory, a piece at a time, into a file that is mapped instead of read: for those beyond memory."
+    command = _command(commands, "convert", said)
+    command.add_argument("source", type=Path, metavar="FILE", help="trajectory file")
+    command.add_argument("--top", help="topology file, for formats that carry no atoms")
+    command.add_argument("--dt-fs", type=float, help="frame spacing in fs, for formats that carry no trustworthy time")
+    command.add_argument("--stride", type=int, default=1, help="keep every n-th frame")
+    command.add_argument("--atoms", help="selection to keep, such as 'element != H', of formats that MDTraj reads")
+    command.add_argument("--out", type=Path, required=True, help="ends in .safetensors")
+
+
 def _train(commands) -> None:
     command = _command(
         commands, "train", "Train an STI-Transformer; of three or more trajectories the last is for testing."
     )
     _data(command)
     _fitting(command, n_epochs=8)
+    command.add_argument("--windows-per-epoch", type=int, help="drawn anew for each epoch; all when not given")
     command.add_argument("--preset", default="default", help="default, tiny, notebook or large")
     command.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the model or the loss"

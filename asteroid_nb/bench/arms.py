@@ -47,6 +47,7 @@ class Arm:
         width: of the equilibrium model and the twins of its width.
         direct: forces from a head of their own.
         layer, l_max: of every model.
+        choose: which frames are learnt from, see `train_force_field`.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Arm:
     direct: bool = False
     layer: str = "vector"
     l_max: int = 1
+    choose: str = "evenly"
 
     @property
     def settings(self) -> ForceFieldSettings:
@@ -69,11 +71,13 @@ class Arm:
     def folder(self, folder: Path) -> Path:
         """Return where the run and its record are kept; other settings, or other frames, have another name."""
         content = self.source.fingerprint or None
-        *told, layer, l_max = dataclasses.astuple(
+        *told, layer, l_max, choose = dataclasses.astuple(
             dataclasses.replace(self, source=dataclasses.replace(self.source, path=content))
         )
         if (layer, l_max) != ("vector", 1):
             told += [layer, l_max]
+        if choose != "evenly":
+            told += [choose]
         said = repr(tuple(told)) + repr(FORCE_FIT) + repr(ForceObjective()) + __version__
         plain_name = "".join(letter if letter.isalnum() else "-" for letter in f"{self.source.name}-{self.model}")
         return folder / "arms" / f"{plain_name}-seed{self.seed}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
@@ -103,8 +107,9 @@ def train_arm(folder: Path, arm: Arm) -> None:
     record: dict[str, Any] = dataclasses.asdict(arm) | {"n_parameters": n_parameters(arm.settings)}
     try:
         run = train_force_field(
-            parts.train, validation=parts.validation, n_frames=arm.n_frames, settings=arm.settings, folder=where,
-            resume=(where / CHECKPOINT_FILE).is_file(), observers=(), n_epochs=arm.n_epochs, seed=arm.seed,
+            parts.train, validation=parts.validation, n_frames=arm.n_frames, choose=arm.choose, folder=where,
+            resume=(where / CHECKPOINT_FILE).is_file(), settings=arm.settings, observers=(), n_epochs=arm.n_epochs,
+            seed=arm.seed,
         )  # fmt: skip
         if not run.finished:
             raise KeyboardInterrupt  # Ctrl-C ends a training softly; what it leaves goes on another time

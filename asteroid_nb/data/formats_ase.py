@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +24,37 @@ FORMATS = {".traj": "traj", ".extxyz": "extxyz", ".xyz": "extxyz"}
 
 def read(path: Path, *, dt_fs: float | None, stride: int) -> Trajectory:
     """Return the frames of a file; ``dt_fs`` is between those of the file."""
-    io = need("ase.io")
+    with _ase_errors(path):
+        frames = need("ase.io").read(path, index=slice(None, None, stride), format=FORMATS[path.suffix.lower()])
+    return _of_file(path, frames, dt_fs, stride)
+
+
+def pieces(path: Path, *, dt_fs: float | None, stride: int, n_values: int) -> Iterator[Trajectory]:
+    """Yield the frames of a file in parts of about ``n_values`` coordinates, in order."""
+    with _ase_errors(path):
+        frames = need("ase.io").iread(path, index=slice(None, None, stride), format=FORMATS[path.suffix.lower()])
+        first = next(frames, None)
+    if first is None:
+        return
+    n_frames = max(1, n_values // (3 * len(first)))
+    waiting = [first]
+    while waiting:
+        with _ase_errors(path):
+            waiting += itertools.islice(frames, n_frames - len(waiting))
+        yield _of_file(path, waiting, dt_fs, stride)
+        with _ase_errors(path):
+            waiting = list(itertools.islice(frames, 1))
+
+
+def _of_file(path: Path, frames: Sequence[ase.Atoms], dt_fs: float | None, stride: int) -> Trajectory:
+    dt_fs = agreed_dt_fs(None, dt_fs, path=path, why=f"{path.suffix} carries no trustworthy time")
+    return from_ase(frames, dt_fs=dt_fs * stride, name=path.stem, provenance={"file": path.name})
+
+
+@contextmanager
+def _ase_errors(path: Path) -> Iterator[None]:
     try:
-        frames = io.read(path, index=slice(None, None, stride), format=FORMATS[path.suffix.lower()])
+        yield
     except KeyError as error:
         raise InvalidTrajectory(
             f"{path}: unknown element {error}. Use element symbols, and drop virtual sites and dummy atoms."
@@ -33,8 +63,6 @@ def read(path: Path, *, dt_fs: float | None, stride: int) -> Trajectory:
         raise UnreadableFile(
             f"{path} cannot be read as {path.suffix} ({error}). Is it complete, and of that format?"
         ) from error
-    dt_fs = agreed_dt_fs(None, dt_fs, path=path, why=f"{path.suffix} carries no trustworthy time")
-    return from_ase(frames, dt_fs=dt_fs * stride, name=path.stem, provenance={"file": path.name})
 
 
 def from_ase(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -17,6 +14,7 @@ import numpy as np
 from asteroid_nb import units
 from asteroid_nb.data.bonds import bonds_of
 from asteroid_nb.data.elements import SYMBOLS
+from asteroid_nb.data.formats_dcd import check_length, quiet
 from asteroid_nb.data.spacing import agreed_dt_fs, even_dt_fs
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import AsteroidError, InvalidTrajectory, MissingExtra, UnreadableFile, need
@@ -43,26 +41,64 @@ def read(
 ) -> Trajectory:
     """Return the frames of a file; ``dt_fs`` is between those of the file, ``atoms`` indices or an MDTraj selection."""
     ending = path.suffix.lower()
-    topology = None if ending in WITH_ATOMS else _topology_for(path, top)
-    quiet = _quiet if ending == ".dcd" else nullcontext
-    if ending == ".dcd":
-        _check_dcd(path)
-    with _mdtraj_errors(path), quiet():
-        md = need("mdtraj")
-        known = {} if topology is None else {"top": topology}
-        loaded = md.load(str(path), stride=stride, **known)
+    still, known = _opening(path, top)
+    with _mdtraj_errors(path), still():
+        loaded = need("mdtraj").load(str(path), stride=stride, **known)
     if not loaded.n_frames:
         raise UnreadableFile(f"{path} holds no frame. Was it written to the end?")
     in_file = even_dt_fs(loaded.time * units.FS_PER_PS, path=path) if ending in TIMED else None
-    why = (
-        "it holds a single time"
-        if ending in TIMED
-        else f"{ending} carries no trustworthy time, and MDTraj invents 0, 1, 2 … ps"
-    )
-    dt_fs = agreed_dt_fs(in_file, None if dt_fs is None else dt_fs * stride, path=path, why=why)
+    dt_fs = _agreed(in_file, dt_fs, stride, path)
     if atoms is not None:
         loaded = loaded.atom_slice(_indices(loaded.topology, atoms))
     return from_mdtraj(loaded, dt_fs=dt_fs, name=path.stem, provenance={"file": path.name})
+
+
+def pieces(
+    path: Path, *, top: Any, dt_fs: float | None, stride: int, atoms: Any, n_values: int
+) -> Iterator[Trajectory]:
+    """Yield the frames of a file in parts of about ``n_values`` coordinates, in order; see `read`."""
+    still, known = _opening(path, top)
+    n_frames = max(1, n_values // (3 * topology(known.get("top", path)).n_atoms))
+    with _mdtraj_errors(path), still():
+        iterator = iter(need("mdtraj").iterload(str(path), chunk=n_frames, stride=stride, **known))
+    times: list[np.ndarray] = []
+    first_dt_fs, chosen = None, None
+    while True:
+        with _mdtraj_errors(path), still():
+            loaded = next(iterator, None)
+        if loaded is None or not loaded.n_frames:
+            break
+        times.append(loaded.time * units.FS_PER_PS)
+        if first_dt_fs is None:
+            in_file = even_dt_fs(times[0], path=path) if path.suffix.lower() in TIMED else None
+            first_dt_fs = _agreed(in_file, dt_fs, stride, path)
+            chosen = None if atoms is None else _indices(loaded.topology, atoms)
+        if chosen is not None:
+            loaded = loaded.atom_slice(chosen)
+        yield from_mdtraj(loaded, dt_fs=first_dt_fs, name=path.stem, provenance={"file": path.name})
+    if path.suffix.lower() in TIMED and times:
+        agreed_dt_fs(even_dt_fs(np.concatenate(times), path=path), first_dt_fs, path=path, why="")
+
+
+def _opening(path: Path, top: Any) -> tuple[Any, dict[str, Any]]:
+    """Return what keeps the reader quiet, and the atoms it must be told; a DCD cut short is refused."""
+    known = {} if path.suffix.lower() in WITH_ATOMS else {"top": _topology_for(path, top)}
+    if path.suffix.lower() != ".dcd":
+        return nullcontext, known
+    check_length(path, lambda: _length(path))
+    return quiet, known
+
+
+def _length(path: Path) -> int:
+    with _mdtraj_errors(path), quiet(), need("mdtraj").open(str(path)) as stored:
+        return len(stored)
+
+
+def _agreed(in_file: float | None, dt_fs: float | None, stride: int, path: Path) -> float:
+    ending = path.suffix.lower()
+    why = f"{ending} carries no trustworthy time, and MDTraj invents 0, 1, 2 … ps"
+    why = "it holds a single time" if ending in TIMED else why
+    return agreed_dt_fs(in_file, None if dt_fs is None else dt_fs * stride, path=path, why=why)
 
 
 def _topology_for(path: Path, top: Any) -> mdtraj.Topology:
@@ -118,41 +154,6 @@ def _mdtraj_errors(path: Path) -> Iterator[None]:
         raise UnreadableFile(
             f"{path} cannot be read as {path.suffix} ({message}). Is it complete, and of that format?"
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the reader of DCD quiet, which talks to the process's own output about byte order at every file."""
-    if os.name != "posix":
-        yield
-        return
-    flush = ctypes.CDLL(None).fflush
-    flush(None)
-    kept = os.dup(1)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        yield
-    finally:
-        flush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-def _check_dcd(path: Path) -> None:
-    """Raise where a DCD holds fewer frames than its header says: MDTraj reads what there is without a word."""
-    with open(path, "rb") as handle:
-        head = handle.read(12)
-    for order in "<>":
-        if head[:8] == struct.pack(f"{order}i", 84) + b"CORD" and len(head) == 12:
-            promised = struct.unpack(f"{order}i", head[8:])[0]
-            with _mdtraj_errors(path), _quiet(), need("mdtraj").open(str(path)) as stored:
-                found = len(stored)
-            if 0 < found < promised:
-                raise UnreadableFile(
-                    f"{path} is cut short: its header promises {promised} frames, {found} are there. "
-                    "Copy it again, or keep what is there: from_mdtraj(mdtraj.load(…), dt_fs=…)."
-                )
 
 
 def chosen_atoms(atoms: Sequence[int] | np.ndarray, n_atoms: int) -> np.ndarray:

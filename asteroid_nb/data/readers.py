@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asteroid_nb.data import formats_ase, formats_mdtraj, formats_npz
+from asteroid_nb.data import formats_ase, formats_mapped, formats_mdtraj, formats_npz
 from asteroid_nb.data.formats_ase import from_ase, to_ase
 from asteroid_nb.data.formats_mdtraj import from_mdtraj, to_mdtraj
 from asteroid_nb.data.spacing import agreed_dt_fs
@@ -32,6 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 MDTRAJ, ASE, NPZ = (*formats_mdtraj.TIMED, *formats_mdtraj.UNTIMED), tuple(formats_ase.FORMATS), (".npz",)
+MAPPED = (formats_mapped.ENDING,)
 
 #: With less left than this, a writer that failed has failed for want of space, whatever it says.
 FULL_BYTES = 2**16
@@ -68,7 +69,7 @@ def load(
     """
     if not isinstance(path, (str, Path)):
         return _load_several(path, top=top, dt_fs=dt_fs, name=name, stride=stride, atoms=atoms, energy_unit=energy_unit)
-    path = _existing(Path(path))
+    path = existing(Path(path))
     if isinstance(stride, bool) or not isinstance(stride, (int, np.integer)) or stride < 1:
         raise InvalidTrajectory(f"The stride was {stride!r}; it must be a whole number of frames, 1 or more.")
     try:
@@ -92,7 +93,7 @@ def _load_several(paths: Sequence[str | Path], *, name: str | None, **options: A
     return found
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
     """Return a file that is there, is not empty and has an ending we know."""
     if path.is_dir():
         raise UnreadableFile(f"{path} is a folder. Name the files in it, for example sorted(folder.glob('*.xtc')).")
@@ -109,10 +110,10 @@ def _existing(path: Path) -> Path:
 
 def _ending(path: Path) -> str:
     ending = path.suffix.lower()
-    if ending not in (*MDTRAJ, *ASE, *NPZ):
+    if ending not in (*MDTRAJ, *ASE, *NPZ, *MAPPED):
         raise UnreadableFile(
             f"{path.name} ends in {ending or 'nothing'}, which names no format known here. "
-            f"Known are {' '.join((*NPZ, *ASE, *MDTRAJ))}; convert it, or rename it to its true ending."
+            f"Known are {' '.join((*NPZ, *MAPPED, *ASE, *MDTRAJ))}; convert it, or rename it to its true ending."
         )
     return ending
 
@@ -128,6 +129,8 @@ def _read(
         raise InvalidTrajectory(f"{path}: selections in words need one of MDTraj's formats. Pass atom indices.")
     if ending in ASE:
         walkers = formats_ase.read(path, dt_fs=dt_fs, stride=stride)
+    elif ending in MAPPED:
+        walkers = formats_mapped.read(path, dt_fs=dt_fs, stride=stride)
     else:
         walkers = formats_npz.read(path, dt_fs=dt_fs, stride=stride, energy_unit=energy_unit)
     ready = [
@@ -165,7 +168,8 @@ def save(trajectory: Trajectory, path: str | Path) -> Path:
     """
     path = Path(path)
     ending = _ending(path)
-    module = formats_mdtraj if ending in MDTRAJ else formats_ase if ending in ASE else formats_npz
+    modules = {MDTRAJ: formats_mdtraj, ASE: formats_ase, NPZ: formats_npz, MAPPED: formats_mapped}
+    [module] = [one for endings, one in modules.items() if ending in endings]
     with replacing(path) as temporary:
         _write(module.write, trajectory, path, temporary)
     return path

@@ -17,12 +17,19 @@ from torch import Tensor
 
 from asteroid_nb.data.bonds import bonds_of
 from asteroid_nb.data.loading import made_ahead
+from asteroid_nb.data.mapping import release
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory, ModelMismatch, TrajectoryTooShort
 from asteroid_nb.shapes import Float, Int
 
 #: Below this, all positions are moved to the accelerator once, and gathering there never makes it wait.
 RESIDENT_BYTES = 4 * 2**30
+
+#: Read through a map before its memory is given back, and what the system reads around each window.
+RELEASED_BYTES, AROUND_BYTES = 2**27, 2**20
+
+#: Atoms, over all windows, that maps of few weights are fitted on: more say the same.
+MOST_FITTED = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +179,7 @@ class Windows(torch.utils.data.Dataset):
         self.starts = _all_starts(self.trajectories, shape) if starts is None else starts
         self.dt_fs = self.trajectories[0].dt_fs * shape.stride_frames
         self._positions = [_tensor(trajectory.positions) for trajectory in self.trajectories]
+        self._read_bytes = 0
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -195,6 +203,7 @@ class Windows(torch.utils.data.Dataset):
             for walker in walkers:
                 mine = torch.as_tensor(np.flatnonzero(chosen[:, 0] == walker), device=device)
                 positions[mine] = self._positions[walker][frames[mine]].to(positions.dtype)
+        self._account(positions)
         history, future = positions[:, : self.shape.history], positions[:, self.shape.history :]
         return Window.of(history, future=future, dt_fs=self.dt_fs)
 
@@ -202,6 +211,19 @@ class Windows(torch.utils.data.Dataset):
         """Return at most ``most`` windows, spread evenly."""
         keep = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))
         return Windows(self.trajectories, self.shape, starts=self.starts[keep])
+
+    def enough(self) -> Windows:
+        """Return these windows, or as many of them, spread evenly, as maps of few weights need (`MOST_FITTED`)."""
+        most = max(1024, MOST_FITTED // self.molecule.n_atoms)
+        return self if len(self) <= most else self.subset(most=most)
+
+    def _account(self, positions: Tensor) -> None:
+        """Give back the memory behind mapped positions from time to time: what was read counts as in use until then."""
+        self._read_bytes += positions.numel() * positions.element_size() + len(positions) * AROUND_BYTES
+        if self._read_bytes > RELEASED_BYTES:
+            self._read_bytes = 0
+            for trajectory in self.trajectories:
+                release(trajectory.positions)
 
     def thinned(self, every: int) -> Windows:
         """Return one window in ``every``."""
@@ -223,13 +245,19 @@ class Windows(torch.utils.data.Dataset):
         return self
 
     def batches(
-        self, batch_size: int, *, shuffle_seed: int | None = None, device: torch.device | str = "cpu"
+        self,
+        batch_size: int,
+        *,
+        shuffle_seed: int | None = None,
+        most: int | None = None,
+        device: torch.device | str = "cpu",
     ) -> Iterator[Window]:
-        """Yield all windows once; with a seed in an order that depends on it alone."""
+        """Yield all windows once, or the first ``most``; with a seed in an order that depends on it alone."""
         order = np.arange(len(self))
         if shuffle_seed is not None:
             order = np.random.default_rng(shuffle_seed).permutation(len(self))
-        parts = (order[start : start + batch_size] for start in range(0, len(self), batch_size))
+        order = order[:most]
+        parts = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
         if torch.device(device).type == "cuda" and self.device.type == "cpu":
             made = made_ahead(lambda chosen: self.gather(chosen).pinned(), parts)
         else:

@@ -12,6 +12,7 @@ import torch
 from asteroid_nb.data.elements import SYMBOLS
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.equilibrium.matching import Batch
+from asteroid_nb.equilibrium.spread import chosen_frames
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.shapes import Float, Int
 
@@ -36,15 +37,15 @@ class Frames:
     energies: Float[np.ndarray, " frames"]
 
     @classmethod
-    def of(cls, trajectories: Sequence[Trajectory], n_frames: int | None = None) -> Frames:
-        """Return all frames, or ``n_frames`` spread evenly over the trajectories.
+    def of(cls, trajectories: Sequence[Trajectory], n_frames: int | None = None, *, choose: str = "evenly") -> Frames:
+        """Return all frames, or ``n_frames`` of them: see `chosen_frames`.
 
         Raises:
             InvalidTrajectory: no forces, no energies, a box, or fewer frames than asked for.
         """
         for one in trajectories:
             _must_be_labelled(one)
-        chosen = _spread([one.n_frames for one in trajectories], n_frames)
+        chosen = chosen_frames(trajectories, n_frames, choose)
         most = max(one.n_atoms for one in trajectories)
         parts = [_block(one, rows, most) for one, rows in zip(trajectories, chosen, strict=True)]
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
@@ -105,17 +106,6 @@ def _must_be_labelled(trajectory: Trajectory) -> None:
             f"{trajectory.name!r} has a box; training is for molecules without one (dynamics may have one). "
             "Train on clusters or molecules: trajectory.replace(cell=None) where no atom sees across the border."
         )
-
-
-def _spread(lengths: Sequence[int], n_frames: int | None) -> list[np.ndarray]:
-    total = sum(lengths)
-    if n_frames is None:
-        return [np.arange(length) for length in lengths]
-    if not 0 < n_frames <= total:
-        raise InvalidTrajectory(f"n_frames was {n_frames}; the trajectories hold {total}. Ask for 1 to {total}.")
-    chosen = np.linspace(0, total - 1, n_frames).round().astype(int)
-    ends = np.cumsum(lengths)
-    return [chosen[(chosen >= end - n) & (chosen < end)] - (end - n) for end, n in zip(ends, lengths, strict=True)]
 
 
 def _block(trajectory: Trajectory, rows: np.ndarray, most: int) -> tuple[np.ndarray, ...]:

@@ -143,6 +143,7 @@ def train_force_field(
     fit_settings: FitSettings | None = None,
     start: ForceFieldRun | None = None,
     n_frames: int | None = None,
+    choose: str = "evenly",
     folder: str | Path | None = None,
     resume: bool = False,
     observers: Sequence[Observer] | None = None,
@@ -158,7 +159,8 @@ def train_force_field(
         objective: what is made small, and by which solvers.
         fit_settings: `FORCE_FIT` when not given.
         start: a trained force field to go on from, such as one with direct forces, whose steps cost less.
-        n_frames: spread evenly over the trajectories (what is not held out); all when not given.
+        n_frames: of the trajectories (what is not held out); all when not given.
+        choose: which: "evenly" in time, or "farthest", structures as different as possible (no label is looked at).
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
         observers: who watches and may stop it; a progress bar when not given.
@@ -173,7 +175,7 @@ def train_force_field(
     settings, objective = settings or ForceFieldSettings(), objective or ForceObjective()
     fit_settings = dataclasses.replace(fit_settings or FORCE_FIT, **fitting)
     learnt, held_out = _parts(trajectories, validation)
-    train, checked = Frames.of(learnt, n_frames), Frames.of(held_out)
+    train, checked = Frames.of(learnt, n_frames, choose=choose), Frames.of(held_out)
     energies = train.atomic_energies()
     torch.manual_seed(fit_settings.seed)
     model = ForceField(settings, energy_scale_eV=train.force_rms)
@@ -193,6 +195,7 @@ def train_force_field(
     run.trained_on = {
         "names": sorted({one.name for one in learnt}),
         "n_frames": len(train),
+        "choose": choose,
         "n_validation_frames": len(checked),
         "objective": dataclasses.asdict(objective),
         "fit_settings": dataclasses.asdict(fit_settings),

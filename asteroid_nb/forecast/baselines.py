@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from asteroid_nb.data.windows import Molecule, Window, Windows
 from asteroid_nb.forecast.environment import Environment, difference_matrix
-from asteroid_nb.forecast.linear import CHUNK_WINDOWS, LinearSkip, Moments, best_strength, mean_rmse
+from asteroid_nb.forecast.linear import LinearSkip, Moments, best_strength, chunk_windows, mean_rmse
 from asteroid_nb.forecast.placing import placed
 from asteroid_nb.shapes import Float
 
@@ -87,9 +87,9 @@ class Autoregression(Baseline):
         self.order = min(self.order, train.shape.history)
         self.name = f"AR({self.order})"
         moments = Moments()
-        for window in train.batches(CHUNK_WINDOWS):
+        for window in train.enough().batches(chunk_windows(train)):
             moments.add(*self._pairs(window))
-        pairs = [self._pairs(validation.subset(most=2 * CHUNK_WINDOWS)[:])]
+        pairs = [self._pairs(validation.subset(most=2 * chunk_windows(train))[:])]
         error_of = lambda *solution: mean_rmse(pairs, *solution, horizon=self.horizon)  # noqa: E731
         size = float(moments.sums[2].diagonal(dim1=-2, dim2=-1).mean() / moments.count)
         weights, _ = best_strength(moments, error_of, intercept=False, unit=1e-4 * size)
@@ -115,13 +115,14 @@ class EquivariantRidge(Baseline):
     name = "ridge, equivariant"
 
     def fit(self, train: Windows, validation: Windows) -> EquivariantRidge:
-        some, best = train.subset(most=CHUNK_WINDOWS)[:], torch.inf
+        chunk = chunk_windows(train)
+        some, best = train.subset(most=chunk)[:], torch.inf
         for frames in (f for f in RIDGE_FRAMES if f <= train.shape.history):
             self._set_frames(frames, some)
             moments = Moments()
-            for window in train.batches(CHUNK_WINDOWS):
+            for window in train.enough().batches(chunk):
                 moments.add(*self._pairs(window))
-            pairs = [self._pairs(window) for window in validation.subset(most=2 * CHUNK_WINDOWS).batches(CHUNK_WINDOWS)]
+            pairs = [self._pairs(window) for window in validation.subset(most=2 * chunk).batches(chunk)]
             error_of = lambda *solution: mean_rmse(pairs, *solution, horizon=self.horizon)  # noqa: E731, B023
             solution = best_strength(moments, error_of, intercept=False)
             if (error := error_of(*solution)) < best:
@@ -197,10 +198,10 @@ class _RidgeMap(nn.Module):
     def fit(self, train: Windows, validation: Windows) -> float:
         """Return the validation error in Å, averaged over lead times."""
         place = lambda window: placed(window, self.frame, self.reference)[0]  # noqa: E731
-        some = place(train.subset(most=4096)[:])
+        some = place(train.subset(most=4 * chunk_windows(train))[:])
         self.environment.fit(some.history, torch.tensor([train.shape.history - 1]))
         self.skip.fit(self.environment, train, validation, place)
-        checked = validation.subset(most=CHUNK_WINDOWS)[:]
+        checked = validation.subset(most=chunk_windows(train))[:]
         return float((self(checked) - checked.truth).square().mean((0, 2, 3)).sqrt().mean())
 
     def forward(self, window: Window) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from asteroid_nb.data.windows import Windows
+from asteroid_nb.data.windows import MOST_FITTED, Windows
 from asteroid_nb.errors import InvalidTrajectory, TrajectoryTooShort
 from asteroid_nb.shapes import Float, Int
 from asteroid_nb.units import EV_PER_AMU_ANG2_PER_FS2
@@ -47,7 +47,7 @@ class BentFrames:
             TrajectoryTooShort: fewer than two such frames.
         """
         step, dt_fs, masses = frames_a_step(windows), windows.trajectories[0].dt_fs, windows.molecule.masses[:, None]
-        stretches, parts = covered(windows, 2 * step + 1), []
+        stretches, parts = _enough(covered(windows, 2 * step + 1), len(masses)), []
         for number in np.unique(windows.starts[:, 0]):
             inner = stretches[stretches[:, 0] == number, 1] + step
             parts.append(_bent(np.asarray(windows.trajectories[number].positions), inner, masses, step, dt_fs))
@@ -94,6 +94,14 @@ def covered(windows: Windows, span: int) -> Int[np.ndarray, "stretches 2"]:
         first = np.flatnonzero(so_far[span:] - so_far[:-span] == span)
         found.append(np.stack([np.full_like(first, number), first], axis=1))
     return np.concatenate(found)
+
+
+def _enough(stretches: Int[np.ndarray, "stretches 2"], n_atoms: int) -> Int[np.ndarray, "stretches 2"]:
+    """Return as many stretches, spread evenly, as a potential needs."""
+    most = max(1024, MOST_FITTED // n_atoms)
+    if len(stretches) <= most:
+        return stretches
+    return stretches[np.linspace(0, len(stretches) - 1, most).round().astype(int)]
 
 
 def _bent(

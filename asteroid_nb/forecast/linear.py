@@ -18,7 +18,7 @@ from asteroid_nb.shapes import Float
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 #: Windows gathered at a time while sums are accumulated, of systems up to so many atoms; of larger ones fewer.
-CHUNK_WINDOWS, CHUNK_ATOMS = 1024, 512
+CHUNK_WINDOWS, CHUNK_ATOMS = 1024, 32
 
 #: Of its atoms that the largest group has, when groups of unequal size are brought to one.
 MOST_REPEATS = 8
@@ -110,7 +110,7 @@ class LinearSkip(nn.Module):
         present = torch.tensor([train.shape.history - 1])
         moments = Moments()
         chunk = chunk_windows(train)
-        for variant in (variant for window in train.batches(chunk) for variant in vary(window)):
+        for variant in (variant for window in train.enough().batches(chunk) for variant in vary(window)):
             window = prepare(variant)
             moments.add(*self._pairs(environment(window.history, present), window.truth))
         checked = [prepare(window) for window in validation.subset(most=4 * chunk).batches(chunk)]

@@ -250,7 +250,7 @@ def _longest(windows: Windows) -> int:
 def _paths(windows: Windows, n_ahead: int) -> Windows:
     """Return every path that windows cover: two frames and what follows them, a step between each."""
     shape = WindowShape(history=2, horizon=n_ahead, stride_frames=frames_a_step(windows))
-    return Windows(windows.trajectories, shape, starts=covered(windows, shape.span_frames))
+    return Windows(windows.trajectories, shape, starts=covered(windows, shape.span_frames)).enough()
 
 
 def _exchanges(molecule: Molecule) -> Int[np.ndarray, "symmetries atoms"]:

@@ -30,8 +30,8 @@ from asteroid_nb.processes import is_first
 from asteroid_nb.progress import Bar, Observer
 from asteroid_nb.shapes import Float
 
-#: Validation windows looked at after each epoch.
-MOST_VALIDATED = 1024
+#: Validation windows looked at after each epoch, at most and at least.
+MOST_VALIDATED, LEAST_VALIDATED = 1024, 64
 
 #: Symmetries under which the ridge map sees every training window.
 MOST_VARIANTS = 6
@@ -47,6 +47,7 @@ class ForecastTask:
     objective: ObjectiveSettings
     batch_size: int
     start: Mapping[str, Any] = field(default_factory=dict)
+    windows_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
         if self.objective.training == "self_supervised" and self.model.settings.decode != "none":
@@ -55,7 +56,8 @@ class ForecastTask:
                 "Use decode='none', and skip='constant_velocity' where nothing may be fitted on futures."
             )
         self.symmetries = Symmetries.of(self.model.molecule)
-        self.checked = self.validation.subset(most=MOST_VALIDATED)
+        fewer = max(LEAST_VALIDATED, chunk_windows(self.validation))  # of large systems, whose windows hold more
+        self.checked = self.validation.subset(most=min(MOST_VALIDATED, fewer))
         self._resident: Windows | None = None
         self._start_error: Tensor | None = None
 
@@ -65,11 +67,13 @@ class ForecastTask:
         molecule = self.model.molecule
         data = {"dt_fs": self.train.dt_fs, "n_windows": len(self.train), "masses": molecule.masses.tolist()}
         reference = {"reference": molecule.reference.round(6).tolist()}
-        return {**asdict(self.model.settings), **asdict(self.objective), **data, **reference, "start": dict(self.start)}
+        some = {} if self.windows_per_epoch is None else {"windows_per_epoch": self.windows_per_epoch}
+        settings = {**asdict(self.model.settings), **asdict(self.objective)}
+        return {**settings, **data, **reference, "start": dict(self.start), **some}
 
     @property
     def n_steps(self) -> int:
-        return max(1, len(self.train) // self.batch_size)
+        return max(1, min(len(self.train), self.windows_per_epoch or len(self.train)) // self.batch_size)
 
     @property
     def steps_alike(self) -> bool:
@@ -82,7 +86,9 @@ class ForecastTask:
         """Yield full batches of augmented windows in the model's frame, gathered on the device that trains."""
         if self._resident is None or self._resident.device != device:
             self._resident = self.train if device.type == "cpu" else self.train.copy().to(device)
-        for number, window in enumerate(self._resident.batches(self.batch_size, shuffle_seed=seed, device=device)):
+        most = None if self.windows_per_epoch is None else self.n_steps * self.batch_size
+        batches = self._resident.batches(self.batch_size, shuffle_seed=seed, most=most, device=device)
+        for number, window in enumerate(batches):
             if len(window) == self.batch_size or len(self.train) < self.batch_size:
                 yield self.model.prepare(self.augment(window, seed * 1_000_003 + number))
 
@@ -191,6 +197,7 @@ def train(
     fit_settings: FitSettings | None = None,
     stride_frames: int = 1,
     parts: Split | None = None,
+    windows_per_epoch: int | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
     observers: Sequence[Observer] | None = None,
@@ -207,6 +214,8 @@ def train(
         trajectories: of one molecule at one spacing.
         settings: of the model, or the name of a preset.
         parts: the windows, where they are divided already; trajectories and stride are then not looked at.
+        windows_per_epoch: drawn anew for each epoch, where there are more than an epoch should be long; all when not
+            given. Closed-form starts and potentials are fitted on `MOST_FITTED` atoms of windows at most.
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
         observers: who watches and may stop it; a progress bar when not given.
@@ -222,12 +231,15 @@ def train(
     parts = parts or split(trajectories, settings.window_shape(stride_frames))
     _must_be_cut_for(settings, parts)
     make_fabric(fit_settings)
+    if windows_per_epoch is not None and windows_per_epoch < 1:
+        raise InvalidSettings(f"windows_per_epoch was {windows_per_epoch}; an epoch needs one window or more.")
 
     def task_of(settings: STISettings, potential: Mapping[str, Any] | None) -> ForecastTask:
         start = options_of_start(settings, fit_settings, potential)
         torch.manual_seed(fit_settings.seed)
         model = STITransformer(settings, parts.train.molecule)
-        return ForecastTask(model, parts.train, parts.validation, objective, fit_settings.batch_size, start)
+        windows = (parts.train, parts.validation)
+        return ForecastTask(model, *windows, objective, fit_settings.batch_size, start, windows_per_epoch)
 
     watching, files = [Bar()] if observers is None else observers, Files.of(folder)
     task, going_on = started(

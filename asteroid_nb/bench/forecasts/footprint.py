@@ -95,7 +95,7 @@ def measured(wanted: Wanted) -> Found:
     work = _training(model, window) if wanted.work == "training" else _forecast(model, window)
     before = _resting_bytes(device)
     work()
-    peak = _peak_bytes(device) - before
+    peak = peak_bytes(device) - before
     taken: list[float] = []
     while len(taken) < ROUNDS and sum(taken) < MOST_S:
         began = time.perf_counter()
@@ -134,13 +134,13 @@ def _resting_bytes(device: torch.device) -> int:
     reset = Path("/proc/self/clear_refs")
     if reset.exists():
         reset.write_text("5")
-    return _peak_bytes(device)
+    return peak_bytes(device)
 
 
-def _peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: torch.device | str = "cpu") -> int:
     """Return the peak since the last reset: of the GPU's allocator, or of the memory this process has resident."""
-    if device.type == "cuda":
-        _wait(device)
+    if torch.device(device).type == "cuda":
+        _wait(torch.device(device))
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
     if status.exists():
