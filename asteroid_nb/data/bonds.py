@@ -9,6 +9,12 @@ from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.shapes import Float, Int
 
+#: Metals that stand alone as ions, however near their neighbours are.
+IONS = (3, 11, 12, 19, 20, 37, 38, 55, 56)
+
+#: Beyond the sum of both covalent radii, in Å: more than a bond is ever stretched.
+FAR_ANG = 1.0
+
 
 def find_bonds(
     positions: Float[np.ndarray, "atoms 3"],
@@ -50,10 +56,38 @@ def _images(positions: np.ndarray, cell: np.ndarray, reach: float) -> tuple[np.n
 
 def bonds_of(trajectory: Trajectory) -> Int[np.ndarray, "bonds 2"]:
     """Return the bonds a trajectory brought along, else those found in its first frame."""
-    if trajectory.bonds is not None:
-        return trajectory.bonds
+    return find_bonds_of(trajectory) if trajectory.bonds is None else trajectory.bonds
+
+
+def find_bonds_of(trajectory: Trajectory) -> Int[np.ndarray, "bonds 2"]:
+    """Return the bonds found in a trajectory's first frame."""
     cell = None if trajectory.cell is None else np.asarray(trajectory.cell[0], dtype=float)
     return find_bonds(np.asarray(trajectory.positions[0], dtype=float), trajectory.atomic_numbers, cell=cell)
+
+
+def mended_bonds(named: Int[np.ndarray, "bonds 2"], trajectory: Trajectory) -> Int[np.ndarray, "mended 2"]:
+    """Return bonds of residue templates, mended by the distances in the first frame.
+
+    Templates miss atoms under other names (the methyl carbon of NME is CH3, C or CAT), which would fall off, and take
+    some for others (the hydrogen of a carboxyl end for one of the nitrogen). An atom without a bond gets those of its
+    distances; a bond `FAR_ANG` too long is dropped where an end has a nearer neighbour that no template names.
+    """
+    near, numbers = find_bonds_of(trajectory), trajectory.atomic_numbers
+    known = {frozenset(pair) for pair in named.tolist()}
+    unnamed = near[[frozenset(pair) not in known for pair in near.tolist()]]
+    far = _lengths(named, trajectory) > np.take(COVALENT_RADII_ANG, numbers)[named].sum(1) + FAR_ANG
+    named = named[~(far & np.isin(named, unnamed).any(axis=1))]
+    bonded = np.isin(np.arange(trajectory.n_atoms), named) | np.isin(numbers, IONS)
+    return named if bonded.all() else np.concatenate([named, near[~bonded[near].all(axis=1)]])
+
+
+def _lengths(bonds: Int[np.ndarray, "bonds 2"], trajectory: Trajectory) -> Float[np.ndarray, " bonds"]:
+    """Return the lengths in Å in the first frame, across the box where there is one."""
+    frame = np.asarray(trajectory.positions[0], dtype=float)
+    vectors = frame[bonds[:, 1]] - frame[bonds[:, 0]]
+    if trajectory.cell is not None:
+        vectors = minimum_image(vectors, np.asarray(trajectory.cell[0], dtype=float))
+    return np.linalg.norm(vectors, axis=-1)
 
 
 def bond_hops(bonds: Int[np.ndarray, "bonds 2"], n_atoms: int, *, most: int) -> Int[np.ndarray, "atoms atoms"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asteroid_nb import units
-from asteroid_nb.data.bonds import bonds_of
+from asteroid_nb.data.bonds import bonds_of, mended_bonds
 from asteroid_nb.data.elements import SYMBOLS
 from asteroid_nb.data.formats_dcd import check_length, quiet
 from asteroid_nb.data.spacing import agreed_dt_fs, even_dt_fs
@@ -31,9 +31,6 @@ WITH_ATOMS = (".h5", ".hdf5", ".pdb", ".gro", ".cif")
 
 #: A box axis may point this far, in Å, from where MDTraj puts it.
 BOX_TOLERANCE_ANG = 1e-3
-
-#: Metals that stand alone as ions, however near their neighbours are.
-IONS = (3, 11, 12, 19, 20, 37, 38, 55, 56)
 
 
 def read(
@@ -216,18 +213,9 @@ def _atomic_numbers(topology: mdtraj.Topology) -> np.ndarray:
 
 
 def _bonds(topology: mdtraj.Topology, trajectory: Trajectory) -> np.ndarray | None:
-    """Return the topology's bonds, with those of atoms it forgot added from distances.
-
-    Residue templates miss atoms under other names (the methyl carbon of NME is CH3, C or CAT), which would fall off.
-    """
+    """Return the topology's bonds, mended where residue templates know an atom by another name, or by none."""
     named = np.array([(a.index, b.index) for a, b in topology.bonds], dtype=int).reshape(-1, 2)
-    if not len(named):
-        return None
-    bonded = np.isin(np.arange(trajectory.n_atoms), named) | np.isin(trajectory.atomic_numbers, IONS)
-    if bonded.all():
-        return named
-    near = bonds_of(trajectory)
-    return np.concatenate([named, near[~bonded[near].all(axis=1)]])
+    return mended_bonds(named, trajectory) if len(named) else None
 
 
 def to_mdtraj(trajectory: Trajectory) -> mdtraj.Trajectory:

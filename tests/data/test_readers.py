@@ -362,6 +362,31 @@ class TestObjects:
         back = from_mdtraj(mdtraj.Trajectory(ETHANOL_ANG[None] / 10, topology), dt_fs=1.0)
         assert {frozenset(pair) for pair in back.bonds.tolist()} == {frozenset(pair) for pair in ETHANOL_BONDS.tolist()}
 
+    @pytest.mark.parametrize("edge_ang", [None, 40.0])
+    def test_a_hydrogen_that_a_template_takes_for_another_is_bonded_to_its_neighbour(self, edge_ang):
+        topology = mdtraj.Topology()
+        residue = topology.add_residue("LEU", topology.add_chain())
+        atoms = [
+            topology.add_atom(f"{s}{i}", mdtraj.element.get_by_symbol(s), residue) for i, s in enumerate("CCOHHHHHH")
+        ]
+        wrong = ETHANOL_BONDS.copy()
+        hydroxyl = int(np.flatnonzero((wrong == 2).any(1) & (wrong != 1).all(1))[0])
+        wrong[hydroxyl] = [0, wrong[hydroxyl][wrong[hydroxyl] != 2][0]]  # as if the far carbon held it
+        for a, b in wrong:
+            topology.add_bond(atoms[a], atoms[b])
+        moved = mdtraj.Trajectory(ETHANOL_ANG[None] / 10, topology)
+        if edge_ang:
+            moved.unitcell_vectors = np.eye(3)[None] * edge_ang / 10
+        back = from_mdtraj(moved, dt_fs=1.0)
+        assert {frozenset(pair) for pair in back.bonds.tolist()} == {frozenset(pair) for pair in ETHANOL_BONDS.tolist()}
+
+    def test_a_molecule_cut_by_the_box_keeps_its_bonds(self):
+        moved = to_mdtraj(ethanol())
+        across = np.array(moved.xyz)
+        across[:, 2:3] += 3.0  # nm: one atom on the other side
+        back = from_mdtraj(mdtraj.Trajectory(across, moved.topology), dt_fs=1.0)
+        assert len(back.bonds) == 8
+
     def test_an_ion_is_bonded_to_nothing(self):
         topology = to_mdtraj(ethanol()).topology
         topology.add_atom("NA", mdtraj.element.sodium, topology.add_residue("NA", topology.add_chain()))
