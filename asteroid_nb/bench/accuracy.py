@@ -22,6 +22,9 @@ MOST_FORCE_MAE, AIMED_AT = 10.0, 5.0
 #: The data the target is meant for, and the most frames it may be reached with.
 TARGET_DATA, TARGET_FRAMES = ("ethanol", "sGDML"), 950
 
+#: What is said of frames that are not spread evenly in time.
+FARTHEST = {"evenly": "", "farthest": ", of all stored ones those that differ most in shape (no label is looked at)"}
+
 
 def figure_c4(setting: Setting) -> Finding:
     """Return errors on the test of every model, mean and spread over seeds."""
@@ -164,8 +167,8 @@ def _note(setting: Setting, by_model: Mapping[str, Sequence[Record]]) -> str:
             "to it."
         )
     return (
-        f"{size.n_frames} frames, {size.n_epochs} epochs where nothing else is said, epoch chosen on validation, "
-        f"{max(len(records) for records in by_model.values())} seeds of each model; mean ± standard deviation over "
-        "seeds. The learning rate falls to zero, so that a small gain of the last tenth of epochs does not show that a "
-        f"longer training would gain nothing.{caveat}"
+        f"{size.n_frames} frames{FARTHEST[size.choose]}, {size.n_epochs} epochs where nothing else is said, epoch "
+        f"chosen on validation, {max(len(records) for records in by_model.values())} seeds of each model; mean ± "
+        "standard deviation over seeds. The learning rate falls to zero, so that a small gain of the last tenth of "
+        f"epochs does not show that a longer training would gain nothing.{caveat}"
     )

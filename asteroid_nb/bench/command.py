@@ -141,6 +141,7 @@ def _equilibrium(options: argparse.Namespace) -> None:
         missing = f"no model {sorted(wrong)[0]!r} exists" if DEQ in options.models else f"{DEQ} was missing"
         raise InvalidSettings(f"--models: {missing}. Name {DEQ} and others of {', '.join(MODELS)}.")
     changes: dict[str, Any] = {"seeds": options.seeds, "n_epochs": options.epochs, "n_frames": options.frames}
+    changes |= {"choose": options.choose}
     changes |= {"long_epochs": options.long, "models": tuple(options.models) if options.models else None}
     models = preset(options.preset)
     size = dataclasses.replace(SMALL if options.small else FULL, layer=models.layer, l_max=models.l_max)
@@ -167,6 +168,7 @@ def _bench_command(options: argparse.Namespace) -> str:
         "--epochs": options.epochs,
         "--long": options.long,
         "--frames": options.frames,
+        "--choose": options.choose,
         "--processes": options.processes,
         "--page": options.page and shlex.quote(options.page),
     }

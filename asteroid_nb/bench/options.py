@@ -42,6 +42,7 @@ def _bench_equilibrium(benches: Any, add: Adding) -> None:
     command.add_argument(
         "--models", nargs="+", metavar="NAME", help='compared in figure C4, such as DEQ "K = 1"; otherwise all'
     )
+    command.add_argument("--choose", choices=["evenly", "farthest"], help="frames to learn from")
     command.add_argument("--epochs", type=int, help="of every training")
     command.add_argument("--long", type=int, help="epochs of one equilibrium model more in figure C4, for its target")
     command.add_argument("--frames", type=int, help="to learn from")

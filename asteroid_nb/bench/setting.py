@@ -18,7 +18,7 @@ class Size:
     """How much is done.
 
     Args:
-        width, n_frames, n_epochs, layer, l_max: of every arm.
+        width, n_frames, n_epochs, layer, l_max, choose: of every arm.
         models, seeds: of the comparison C4; figures of one model take its first seed.
         long_epochs: of one equilibrium model more in C4, which no twin is trained as long as; 0 for none.
         replayed: consecutive frames of figures B.
@@ -44,6 +44,7 @@ class Size:
     strict: bool = True
     layer: str = "vector"
     l_max: int = 1
+    choose: str = "evenly"
 
 
 FULL = Size()
@@ -81,6 +82,7 @@ class Setting:
         size = self.size
         made: dict[str, Any] = {"n_frames": min(size.n_frames, sum(one.n_frames for one in self.parts.train))}
         made |= {"width": size.width, "n_epochs": size.n_epochs, "layer": size.layer, "l_max": size.l_max}
+        made |= {"choose": size.choose}
         return Arm(model=model, seed=seed, source=self.source, **(made | changes))
 
     def records(self, models: tuple[str, ...], *, seeds: int | None = None, **changes: Any) -> list[dict[str, Any]]:
