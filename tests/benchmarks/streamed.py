@@ -100,12 +100,15 @@ def moving_box(n_copies: int, n_frames: int) -> Iterator[anb.Trajectory]:
     phases = draw.integers(2 * last, size=n_copies)
     bonds = (bonds_of(one)[None] + one.n_atoms * np.arange(n_copies)[:, None, None]).reshape(-1, 2)
     numbers, masses = (np.tile(each, n_copies) for each in (one.atomic_numbers, one.masses))
-    rows = max(1, PIECE_BYTES // (12 * one.n_atoms * n_copies))
-    for first in range(0, n_frames, rows):
-        times = np.arange(first, min(n_frames, first + rows))[:, None] + phases
-        places = last - np.abs(times % (2 * last) - last)
+    times = np.arange(2 * last)[:, None] + phases  # after which everything begins again
+    period = np.empty((2 * last, n_copies * one.n_atoms, 3), dtype=np.float32)
+    for first in range(0, 2 * last, 500):
+        places = last - np.abs(times[first : first + 500] % (2 * last) - last)
         moved = np.einsum("tcni,cji->tcnj", paths[which, places], turned) + sites[:, None]
-        positions = moved.reshape(len(times), -1, 3).astype(np.float32)
+        period[first : first + 500] = moved.reshape(len(places), -1, 3)
+    rows = max(1, PIECE_BYTES // period[0].nbytes)
+    for first in range(0, n_frames, rows):
+        positions = period[np.arange(first, min(n_frames, first + rows)) % len(period)]
         yield anb.Trajectory(positions, numbers, one.dt_fs, masses=masses, bonds=bonds, name="box of ethanol")
 
 
