@@ -70,7 +70,7 @@ def test_commit_hooks_use_the_tested_set():
 
 
 @pytest.mark.parametrize(
-    "path", [".ci/run", ".ci/venv", ".ci/install", ".ci/browser", "binder/postBuild", "binder/start"]
+    "path", [".ci/run", ".ci/commands", ".ci/venv", ".ci/install", ".ci/browser", "binder/postBuild", "binder/start"]
 )
 def test_scripts_can_be_executed_and_stop_at_the_first_error(path):
     assert (ROOT / path).stat().st_mode & 0o111, f"chmod +x {path}"
