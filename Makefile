@@ -49,10 +49,8 @@ docs: $(VENV)/.ready-dev ## write the API reference from docstrings to docs/
 binder: $(VENV)/.ready-dev ## replay Binder without Docker, in an environment of its own, up to a painted notebook
 	@$(BIN)/python tests/browser/binder.py
 
-badges: ## let the links of README and notebooks to Binder and Colab follow the address in pyproject.toml
-	@home=$$(sed -nE 's|^Repository = "https://github.com/(.*)"|\1|p' pyproject.toml); \
-	sed -i.old -E "s#(mybinder.org/v2/gh|colab.research.google.com/github)/[^/]+/[^/]+/#\1/$$home/#g" \
-	  README.md notebooks/*.ipynb && rm -f README.md.old notebooks/*.old
+badges: $(VENV)/.ready-dev ## let links to Binder and Colab follow the address in pyproject.toml
+	@$(BIN)/python .ci/badges.py
 
 clean: ## remove the environment and what tools left behind
 	@rm -rf $(VENV) build dist docs .pytest_cache .ruff_cache

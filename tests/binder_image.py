@@ -44,9 +44,9 @@ def frozen_base(python: str) -> tuple[list[str], list[str]]:
     Args:
         python: its version, such as "3.11".
     """
-    import repo2docker
-
-    folder = Path(repo2docker.__file__).parent / "buildpacks" / "conda"
+    spec = find_spec("repo2docker")
+    assert spec and spec.origin, "repo2docker is not installed: pip install 'asteroid-nb[dev]'"
+    folder = Path(spec.origin).parent / "buildpacks" / "conda"
     asked = (folder / f"environment.py-{python}.yml").read_text().split("dependencies:")[1]
     roots = re.findall(r"^- ([a-z][a-z_-]*)", asked, flags=re.M)
     lock = (folder / f"environment.py-{python}-linux-64.lock").read_text()
