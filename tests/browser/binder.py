@@ -1,6 +1,8 @@
 """Replay Binder without Docker (``make binder``): its frozen base, our binder/ folder, a notebook in a real browser.
 
 What it cannot replay: Ubuntu packages, conda's builds of Python and of the base, the limits of memory and of cores.
+On a busy machine the browser may need more than the two seconds that anywidget leaves a widget to begin in; then it
+says "Failed to initialize model", as it would to a reader with such a machine.
 """
 
 from __future__ import annotations
@@ -31,21 +33,28 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--python", default=sys.executable, help="a Python of the version binder/runtime.txt names")
     asked.add_argument("--notebook", default="01_forecast", help="which one is run")
+    asked.add_argument("--folder", help="keep the environment there, or run in the one that is there")
     options = asked.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        replay(Path(folder), options.python, options.notebook)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(options.folder or temporary).resolve()
+        binder = replay(folder, options.python)
+        paint(Path(temporary) / "lab", binder, binder.home / "notebooks" / f"{options.notebook}.ipynb")
 
 
-def replay(folder: Path, python: str, name: str) -> None:
+def replay(folder: Path, python: str) -> Environment:
+    """Return the environment that Binder would have made, made anew unless it is there."""
     home = copy_of_the_repository(folder / "home")
     assert "binder/postBuild" in dockerfile(home)
     version = told([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
     wanted = (home / "binder/runtime.txt").read_text().strip().removeprefix("python-")
     if version != wanted:
         print(f"Note: binder/runtime.txt asks for Python {wanted}; this replay runs on {version}.")
-
+    binder, done = Environment(folder / "venv", home), folder / "venv" / ".done"
+    if done.exists():
+        print(f"An environment that is there: {binder.versions()}")
+        return binder
     began = time.perf_counter()
-    binder = Environment(folder / "venv", python, home)
+    subprocess.run([python, "-m", "venv", "--clear", str(folder / "venv")], check=True)
     roots, frozen = frozen_base(version)
     (folder / "frozen.txt").write_text("\n".join(frozen) + "\n")
     binder.run("python", "-m", "pip", "install", "--quiet", *roots, "-c", str(folder / "frozen.txt"))
@@ -53,14 +62,14 @@ def replay(folder: Path, python: str, name: str) -> None:
     binder.run("python", "-m", "pip", "install", "--quiet", "-r", "binder/requirements.txt")
     binder.run("binder/postBuild")
     print(f"After binder/requirements.txt and postBuild, {time.perf_counter() - began:.0f} s: {binder.versions()}")
-    paint(folder / "lab", binder, home / "notebooks" / f"{name}.ipynb")
+    done.touch()
+    return binder
 
 
 class Environment:
     """A virtual environment that stands for the image, and the folder its commands run in."""
 
-    def __init__(self, folder: Path, python: str, home: Path):
-        subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    def __init__(self, folder: Path, home: Path):
         self.home, self.bin = home, folder / "bin"
         kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         # postBuild signs notebooks and empties pip's cache: not those of whoever runs this.
