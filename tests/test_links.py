@@ -183,3 +183,11 @@ def test_make_badges_leads_links_home_and_adds_them_where_there_are_none(tmp_pat
     [cell] = json.loads(tool.with_links(fresh))["cells"]
     assert "".join(cell["source"]).startswith("# Why?\n\nSo.\n\nRun it on [Binder](https://mybinder.org/v2/gh/someone/")
     assert "github/someone/elsewhere/blob/main/notebooks/99_new.ipynb" in cell["source"][-1]
+
+
+@pytest.mark.parametrize("name", pages())
+def test_whatever_a_page_says_to_make_can_be_made(name):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
+    _, text = pages()[name]
+    code = re.findall(r"`make ([a-z ]+)`", text) + re.findall(r"^make ([a-z ]+?)(?:\s+#|$)", text, flags=re.M)
+    assert {target for line in code for target in line.split()} <= targets
