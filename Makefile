@@ -9,7 +9,7 @@ needs := pyproject.toml constraints.txt .ci/install .ci/venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint types format hooks picture clean
+.PHONY: help demo lab test lint types format hooks docs binder badges picture clean
 
 help: ## what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -43,8 +43,17 @@ hooks: $(VENV)/.ready-dev ## check and strip before every commit
 picture: $(VENV)/.ready-dev ## make the README's picture from the first notebook in a real browser
 	@$(BIN)/python tests/browser/picture.py
 
+docs: $(VENV)/.ready-dev ## write the API reference from docstrings to docs/
+	@$(BIN)/python .ci/reference.py docs
+
+binder: $(VENV)/.ready-dev ## replay Binder without Docker, in an environment of its own, up to a painted notebook
+	@$(BIN)/python tests/browser/binder.py
+
+badges: $(VENV)/.ready-dev ## let links to Binder and Colab follow the address in pyproject.toml
+	@$(BIN)/python .ci/badges.py
+
 clean: ## remove the environment and what tools left behind
-	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	@rm -rf $(VENV) build dist docs .pytest_cache .ruff_cache
 	@find asteroid_nb tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.ready: $(needs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -65,6 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "no Chromium" in str(r.longrepr)]
-    if skipped:
-        terminalreporter.write_sep("!", f"NO CHROMIUM: {len(skipped)} BROWSER TESTS WERE SKIPPED", red=True, bold=True)
+    said = [str(r.longrepr) for r in terminalreporter.stats.get("skipped", [])]
+    if skipped := sum("no Chromium" in one for one in said):
+        terminalreporter.write_sep("!", f"NO CHROMIUM: {skipped} BROWSER TESTS WERE SKIPPED", red=True, bold=True)
+    for tool in sorted({found[1] for one in said if (found := re.search(r"NOT INSTALLED: ([\w-]+)", one))}):
+        terminalreporter.write_sep("!", f"{tool} IS NOT INSTALLED: ITS TESTS WERE SKIPPED", red=True, bold=True)

@@ -189,5 +189,6 @@ def test_saved_notebooks_are_stripped():
         notebook = json.loads(path.read_text(encoding="utf-8"))
         assert "widgets" not in notebook["metadata"], f"{name(path)} stores widget state; run nbstripout on it"
         for cell in notebook["cells"]:
-            stored = cell.get("outputs") or cell.get("execution_count")
+            checked = "keep_output" in cell["metadata"].get("tags", ())  # see test_checked_outputs.py
+            stored = (cell.get("outputs") and not checked) or cell.get("execution_count")
             assert not stored, f"{name(path)} stores outputs; run nbstripout on it"

@@ -70,7 +70,7 @@ def test_commit_hooks_use_the_tested_set():
 
 
 @pytest.mark.parametrize(
-    "path", [".ci/run", ".ci/venv", ".ci/install", ".ci/browser", "binder/postBuild", "binder/start"]
+    "path", [".ci/run", ".ci/commands", ".ci/venv", ".ci/install", ".ci/browser", "binder/postBuild", "binder/start"]
 )
 def test_scripts_can_be_executed_and_stop_at_the_first_error(path):
     assert (ROOT / path).stat().st_mode & 0o111, f"chmod +x {path}"
@@ -101,11 +101,8 @@ def test_an_unknown_verb_names_the_known_ones():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_notebooks_are_stripped_and_small(path):
+def test_notebooks_are_small(path):
     assert path.stat().st_size <= 60_000
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    assert "widgets" not in notebook["metadata"]
-    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook["cells"])
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

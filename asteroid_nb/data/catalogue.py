@@ -105,6 +105,7 @@ def download(
         timeouts_s: for a connection, and for the next bytes.
 
     Raises:
+        UnknownName: no such data set, or one that is bundled.
         DownloadFailed: no network, an error page, or a file that is not the data set; says where to put it by hand.
         Interrupted: stopped; what came is continued next time.
         UnreadableFile: the file in the cache is damaged.

@@ -66,6 +66,13 @@ def load(
         MissingSpacing: the format carries no trustworthy time, and no ``dt_fs`` was given.
         InvalidTrajectory: NaN, unknown elements, atoms that differ from the topology's, uneven times.
         UnitMismatch: distances that cannot be Å.
+
+    >>> import tempfile
+    >>> from asteroid_nb.data.catalogue import sample
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save(sample("ethanol")[0][:50], f"{folder}/mine.xyz")
+    ...     load(path, dt_fs=1.0, stride=5)
+    <Trajectory 'mine': 10 frames × 9 atoms, every 5 fs, with forces, energies>
     """
     if not isinstance(path, (str, Path)):
         return _load_several(path, top=top, dt_fs=dt_fs, name=name, stride=stride, atoms=atoms, energy_unit=energy_unit)

@@ -118,7 +118,15 @@ class Trajectory:
         return self.n_frames
 
     def __getitem__(self, frames: slice | int) -> Trajectory:
-        """Return the chosen frames; a step makes ``dt_fs`` grow with it."""
+        """Return the chosen frames; a step makes ``dt_fs`` grow with it.
+
+        >>> from asteroid_nb.data.catalogue import sample
+        >>> walker = sample("ethanol")[0]
+        >>> walker[:300:10]
+        <Trajectory 'ethanol walker 0': 30 frames × 9 atoms, every 10 fs, with forces, energies>
+        >>> walker[-1].times_fs  # one frame is a trajectory too
+        array([0.])
+        """
         if isinstance(frames, (int, np.integer)):
             index = range(self.n_frames)[frames]
             frames = slice(index, index + 1)

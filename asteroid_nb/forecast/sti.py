@@ -27,14 +27,27 @@ def frame_index(rows: Int[Tensor, " rows"], horizon: int) -> Int[Tensor, "rows c
 
 
 def known_mask(rows: Int[Tensor, " rows"], history: int, horizon: int) -> Bool[Tensor, "rows columns"]:
-    """Return True where the cell's frame has been seen: i + j ≤ T − 1."""
+    """Return True where the cell's frame has been seen: i + j ≤ T − 1.
+
+    >>> known_mask(torch.arange(3), history=3, horizon=2).int()
+    tensor([[1, 1, 1],
+            [1, 1, 0],
+            [1, 0, 0]], dtype=torch.int32)
+    """
     return frame_index(rows, horizon) <= history - 1
 
 
 def delay_matrix(
     sequence: Float[Tensor, "windows frames atoms 3"], rows: Int[Tensor, " rows"], horizon: int
 ) -> Float[Tensor, "windows rows columns atoms 3"]:
-    """Return the Hankel tensor of a sequence that reaches to frame max(rows) + horizon."""
+    """Return the Hankel tensor of a sequence that reaches to frame max(rows) + horizon.
+
+    >>> frames = torch.arange(5.0).reshape(1, 5, 1, 1).expand(1, 5, 1, 3)  # one atom that moves by 1 Å a frame
+    >>> delay_matrix(frames, torch.arange(3), horizon=2)[0, :, :, 0, 0]
+    tensor([[0., 1., 2.],
+            [1., 2., 3.],
+            [2., 3., 4.]])
+    """
     return sequence[:, frame_index(rows, horizon)]
 
 
@@ -45,6 +58,10 @@ def anti_diagonal_mean(
 
     The frames run from min(rows) to max(rows) + horizon. Broadcast back over the cells this is the orthogonal
     projection onto Hankel tensors. One between sparse rows that no cell holds counts as one cell of zero.
+
+    >>> disagreeing = torch.tensor([[0.0, 1, 2], [1, 4, 3]])[None, :, :, None, None].expand(1, 2, 3, 1, 3)
+    >>> anti_diagonal_mean(disagreeing, (0, 1))[0, :, 0, 0]  # two cells hold frame 2: they say 2 and 4
+    tensor([0., 1., 3., 3.])
     """
     known, (n_windows, _, n_columns, *rest) = _numbers(rows), matrix.shape
     index, counts = cells(known, n_columns - 1, matrix.device)

@@ -50,7 +50,15 @@ def displacement(forecast: Any, truth: Any) -> Float[np.ndarray, "windows horizo
 
 
 def rmse(forecast: Any, truth: Any) -> Float[np.ndarray, " horizon"]:
-    """Return the root mean square error per coordinate in Å, over windows, atoms and x, y, z."""
+    """Return the root mean square error per coordinate in Å, over windows, atoms and x, y, z.
+
+    >>> truth = np.zeros((1, 2, 1, 3))  # one window, two lead times, one atom
+    >>> forecast = truth + np.reshape([[0.3, 0, 0], [0, 0.3, 0.4]], truth.shape)
+    >>> rmse(forecast, truth).round(3)
+    array([0.173, 0.289])
+    >>> ade_by_lead(forecast, truth)  # distances, not coordinates: √3 times as much here
+    array([0.3, 0.5])
+    """
     return np.sqrt(np.square(difference(forecast, truth)).mean(axis=(0, 2, 3)))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from asteroid_nb.states.counting import Several, gathered
@@ -11,7 +9,6 @@ from asteroid_nb.states.markov import MarkovChain, Table
 from asteroid_nb.states.msm import fitted
 
 
-@dataclass(frozen=True)
 class PlateauTable(Table):
     """The same table under the name of its rival."""
 

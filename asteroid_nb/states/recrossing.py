@@ -50,6 +50,9 @@ def core_sets(visited: np.ndarray) -> Int[np.ndarray, " kept"]:
 
     Reference:
         Faradjian & Elber (2004), doi:10.1063/1.1738640; Schütte et al. (2011), doi:10.1063/1.3590108.
+
+    >>> core_sets(np.array([-1, 0, -1, 0, -1, -1, 1, 1]))
+    array([0, 0, 0, 0, 0, 1, 1])
     """
     kept = _labels(visited, between=True)[frames_before_core(visited) :]
     return kept[_last_inside(kept != BETWEEN_CORES)]
@@ -69,6 +72,9 @@ def transition_based(visited: np.ndarray) -> Int[np.ndarray, " kept"]:
 
     Reference:
         Buchete & Hummer (2008), doi:10.1021/jp0761665.
+
+    >>> transition_based(np.array([-1, 0, -1, 0, -1, -1, 1, 1]))
+    array([0, 0, 0, 0, 1, 1, 1])
     """
     kept = _labels(visited, between=True)[frames_before_core(visited) :]
     inside = kept != BETWEEN_CORES
@@ -95,6 +101,9 @@ def minimum_dwell(states: np.ndarray, *, min_frames: int) -> Int[np.ndarray, " f
 
     Reference:
         Dynamical coring: Nagel, Weber, Lickert & Stock (2019), doi:10.1063/1.5081767.
+
+    >>> minimum_dwell(np.array([0, 0, 0, 1, 0, 0, 1, 1, 1]), min_frames=2)
+    array([0, 0, 0, 0, 0, 0, 1, 1, 1])
     """
     states = _labels(states)
     starts, lengths = _visits(states)
@@ -121,6 +130,9 @@ def smoothing(states: np.ndarray, *, window_frames: int, min_frames: int) -> Int
     Reference:
         Tsai, Kuo & Tiwary (2020), doi:10.1038/s41467-020-18959-8, whose script smooths coordinates over 50 frames and
         removes changes closer than 100; see `smoothed_coordinates`.
+
+    >>> smoothing(np.array([0, 0, 1, 0, 0, 1, 1, 0, 1, 1]), window_frames=3, min_frames=2)
+    array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
     """
     states = _labels(states)
     window = _window(window_frames)

@@ -44,6 +44,9 @@ def explore_errors(
         load: returns reference and forecasts of a window, by its index in the table, for the comparison to show.
         forecaster: the one to begin with; the table's first when not given.
         window: the one that the comparison shows already; when not given the worst is chosen, and loaded.
+
+    Raises:
+        ValueError: ``load`` without a comparison, or a forecaster that is not in the table.
     """
     on_window = None
     if load is not None:

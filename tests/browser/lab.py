@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,8 +50,16 @@ class Lab:
 
 
 @contextlib.contextmanager
-def running_lab(folder: Path) -> Iterator[Lab]:
-    """Start JupyterLab on a free port with its own settings, and end it."""
+def running_lab(
+    folder: Path, python: Sequence[str] = (sys.executable,), *, imported: Sequence[Path] = (ROOT, ROOT / "tests")
+) -> Iterator[Lab]:
+    """Start JupyterLab on a free port with its own settings, and end it.
+
+    Args:
+        folder: where it keeps everything; notebooks in ``served``.
+        python: the command that runs it, a Python or a script that ends in one.
+        imported: what its kernels import before what that Python has installed.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -62,7 +70,9 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(setting), encoding="utf-8")
     with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(_command(port, served), env=_environment(folder), stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [*python, *_options(port, served)], env=_environment(folder, imported), stdout=log, stderr=log
+        )
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(url, server, folder / "server.log")
@@ -76,16 +86,16 @@ def running_lab(folder: Path) -> Iterator[Lab]:
                 server.wait()
 
 
-def _command(port: int, served: Path) -> list[str]:
+def _options(port: int, served: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *("-m", "jupyterlab", "--no-browser", "--allow-root"),
         *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1"),
         *("--IdentityProvider.token=", f"--ServerApp.root_dir={served}", "--ServerApp.terminals_enabled=False"),
         *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
     ]
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, imported: Sequence[Path]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
     own = {
         "JUPYTER_CONFIG_DIR": "config",
@@ -96,7 +106,8 @@ def _environment(folder: Path) -> dict[str, str]:
         "IPYTHONDIR": "ipython",
     }
     # The checkout comes first, so that a kernel in another folder tests this code.
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *filter(None, [kept.get("PYTHONPATH")])])
+    others = [kept.pop("PYTHONPATH", "")] if imported else []
+    path = os.pathsep.join([*map(str, imported), *filter(None, others)])
     folders = {name: str(folder / part) for name, part in own.items()}
     return {**kept, **folders, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 

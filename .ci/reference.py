@@ -1,0 +1,47 @@
+"""Write the API reference from docstrings (``make docs``): .ci/reference.py [FOLDER]."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import pdoc
+import pdoc.render
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "asteroid_nb"
+
+#: Rooms a reader's own code may import from; benches, command line and their pages explain themselves by --help.
+ROOMS = ("data", "forecast", "states", "equilibrium", "metrics", "views", "widgets")
+MODULES = ("dashboard", "ablation", "errors", "evaluation", "fit_settings", "fitting", "processes", "rolling", "units")
+
+
+def public() -> list[str]:
+    """Return the names of the modules that get a page, the one of all verbs first."""
+    paths = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
+    paths += [PACKAGE / f"{name}.py" for name in MODULES]
+    names = [str(path.relative_to(ROOT).with_suffix("")).replace("/", ".") for path in paths]
+    return ["asteroid_nb", *(name for name in names if not name.endswith("__init__"))]
+
+
+def explain_named_tuples(module) -> None:
+    """Say where the constructors of named tuples belong, so that their annotations are read beside our imports."""
+    for _, thing in inspect.getmembers(module, inspect.isclass):
+        if issubclass(thing, tuple) and hasattr(thing, "_fields") and thing.__module__ == module.__name__:
+            thing.__new__.__module__ = module.__name__
+
+
+def main() -> None:
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs"
+    names = public()
+    for name in names:
+        explain_named_tuples(importlib.import_module(name))
+    pdoc.render.configure(docformat="google", show_source=False, search=False)
+    pdoc.pdoc(*names, output_directory=out)
+    print(f"{out / 'asteroid_nb.html'} and {len(names) - 1} more pages")
+
+
+if __name__ == "__main__":
+    main()
