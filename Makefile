@@ -9,7 +9,7 @@ needs := pyproject.toml constraints.txt .ci/install .ci/venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint types format hooks picture clean
+.PHONY: help demo lab test lint types format hooks gallery clean
 
 help: ## what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -40,8 +40,9 @@ format: $(VENV)/.ready-dev ## let ruff put the code in order
 hooks: $(VENV)/.ready-dev ## check and strip before every commit
 	@$(BIN)/pre-commit install
 
-picture: $(VENV)/.ready-dev ## make the README's picture from the first notebook in a real browser
-	@$(BIN)/python tests/browser/picture.py
+gallery: $(VENV)/.ready-dev ## run notebooks and demo, show them as pages without kernel or network; the README's picture
+	@.ci/browser $(BIN)
+	@$(BIN)/asteroid-nb gallery --out gallery --picture notebooks/picture.png
 
 clean: ## remove the environment and what tools left behind
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache
