@@ -9,7 +9,7 @@ needs := pyproject.toml constraints.txt .ci/install .ci/venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint types format hooks gallery clean
+.PHONY: help demo lab test lint types format hooks gallery picture clean
 
 help: ## what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -40,9 +40,13 @@ format: $(VENV)/.ready-dev ## let ruff put the code in order
 hooks: $(VENV)/.ready-dev ## check and strip before every commit
 	@$(BIN)/pre-commit install
 
-gallery: $(VENV)/.ready-dev ## run notebooks and demo, show them as pages without kernel or network; the README's picture
+gallery: $(VENV)/.ready-dev ## run notebooks and demo, show them as pages without kernel or network; the README's pictures
 	@.ci/browser $(BIN)
-	@$(BIN)/asteroid-nb gallery --out gallery --picture notebooks/picture.png
+	@$(BIN)/asteroid-nb gallery --out gallery --picture notebooks/gallery.png
+	@$(MAKE) --no-print-directory picture
+
+picture: $(VENV)/.ready-dev ## make the README's picture of the dashboard from the first notebook in a real browser
+	@$(BIN)/python tests/browser/picture.py
 
 clean: ## remove the environment and what tools left behind
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache

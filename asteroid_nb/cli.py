@@ -180,7 +180,7 @@ def _gallery(commands) -> None:
     command.add_argument("--demo", type=Path, metavar="RUN", help="a demo's run folder; a demo is run when not given")
     command.add_argument("--no-demo", action="store_true", help="only the notebooks")
     command.add_argument("--resume", action="store_true", help="keep what was run before and has not changed since")
-    command.add_argument("--picture", type=Path, help="also write a large picture of the first notebook with molecules")
+    command.add_argument("--picture", type=Path, help="also write a picture of the index")
 
 
 def _lab(commands) -> None:

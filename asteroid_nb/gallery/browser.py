@@ -17,8 +17,8 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 #: WebGL by the processor, also in Chrome builds that hide it behind flags.
 FLAGS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--no-sandbox")
 
-#: The window of a large picture, and of one that stands among others; the latter is twice as wide as it is shown.
-LARGE, SMALL = (1440, 1000), (1280, 800)
+#: The window in which pictures are taken.
+WINDOW = (1280, 800)
 
 #: Colours kept of a picture.
 N_COLOURS = 128
@@ -36,13 +36,12 @@ RICHEST = """() => {
   return views.length && worth(views[best]) ? best : -1;
 }"""
 
-#: The end of a forecast tells more than its beginning: move the player, if there is one, and choose an atom.
-AT_ITS_END = """([view, atom]) => {
+#: The end of a path tells more than its beginning, but words and figures that ask the kernel would not follow there.
+AT_ITS_END = """(view) => {
   const time = view.querySelector('input.anb-time');
-  if (!time) return;
+  if (!time || !view.anbRoot || view.anbRoot.still) return;
   time.value = time.max;
   time.dispatchEvent(new Event('input'));
-  for (const one of view.anbRoot?.scenes ?? []) if (one.model.get('atom') < 0) one.model.set('atom', atom);
 }"""
 
 
@@ -70,35 +69,44 @@ def browser() -> Iterator[Any]:
             started.close()
 
 
-def picture(chromium: Any, page: Path, *, size: tuple[int, int] = SMALL, atom: int = -1) -> bytes:
-    """Return a PNG, at most ``size``, of the view that holds most, or of the top where a page has none.
+def picture(chromium: Any, page: Path) -> bytes:
+    """Return a PNG, at most a window high, of the view that holds most, or of the top where a page has none."""
+    with _opened(chromium, page) as opened:
+        opened.wait_for_selector("body[data-ready]", timeout=DRAWN_S * 1000)
+        at = opened.evaluate(RICHEST)
+        box = _prepared(opened, at) if at >= 0 else {"x": 0, "y": 0, "width": WINDOW[0], "height": WINDOW[1]}
+        opened.mouse.move(2, 2)
+        opened.wait_for_timeout(REST_MS)
+        shot = opened.screenshot(full_page=True, clip={**box, "height": min(box["height"], WINDOW[1])})
+    return _few_colours(shot)
 
-    Args:
-        atom: chosen before, −1 for none.
-    """
-    width, height = size
+
+def whole_picture(chromium: Any, page: Path) -> bytes:
+    """Return a PNG of all of a page that draws nothing by itself."""
+    with _opened(chromium, page) as opened:
+        return _few_colours(opened.screenshot(full_page=True))
+
+
+@contextmanager
+def _opened(chromium: Any, page: Path) -> Iterator[Any]:
+    """Yield the page in a window without a network."""
+    width, height = WINDOW
     context = chromium.new_context(offline=True, viewport={"width": width, "height": height}, color_scheme="light")
     try:
         opened = context.new_page()
         opened.goto(page.resolve().as_uri())
-        opened.wait_for_selector("body[data-ready]", timeout=DRAWN_S * 1000)
-        at = opened.evaluate(RICHEST)
-        box = _prepared(opened, at, atom) if at >= 0 else {"x": 0, "y": 0, "width": width, "height": height}
-        opened.mouse.move(2, 2)
-        opened.wait_for_timeout(REST_MS)
-        shot = opened.screenshot(full_page=True, clip={**box, "height": min(box["height"], height)})
+        yield opened
     finally:
         context.close()
-    return _few_colours(shot)
 
 
-def _prepared(opened: Any, at: int, atom: int) -> dict[str, float]:
+def _prepared(opened: Any, at: int) -> dict[str, float]:
     """Return where the view is on the page, drawn and at the end of its path."""
     view = opened.locator(".anb-view").nth(at)
     view.scroll_into_view_if_needed()
     if view.locator(".anb-pane").count():
         opened.wait_for_function("view => view.dataset.drawn", arg=view.element_handle(), timeout=DRAWN_S * 1000)
-    opened.evaluate(AT_ITS_END, [view.element_handle(), atom])
+    view.evaluate(AT_ITS_END)
     opened.evaluate("() => scrollTo(0, 0)")
     box = view.bounding_box()
     return {

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.files import replacing
@@ -21,9 +20,6 @@ from asteroid_nb.gallery.notebook import notebook_page
 
 #: Width of the index's pictures, twice what they usually take on a screen's width.
 THUMBNAIL_PX = 720
-
-#: The atom chosen in the large picture, so that it is seen what a click does.
-CHOSEN_ATOM = 5
 
 REPORT = "report.html"
 
@@ -37,7 +33,7 @@ def gallery(options: argparse.Namespace) -> int:
         options.out,
         report=None if options.no_demo else (options.demo or _demo(options.out / "demo", options.resume)) / REPORT,
         resume=options.resume,
-        large=options.picture,
+        picture=options.picture,
     )
     n_bytes = sum((options.out / file).stat().st_size for file in ["index.html", *(card.file for card in cards)])
     print(f"\n{len(cards)} pages, {n_bytes / 1e6:.0f} MB, in {time.perf_counter() - began:.0f} s.", end=" ")
@@ -61,7 +57,7 @@ def build(
     *,
     report: Path | None = None,
     resume: bool = False,
-    large: Path | None = None,
+    picture: Path | None = None,
 ) -> tuple[list[Card], list[str]]:
     """Write the gallery; return its cards and what went wrong. A notebook that fails is left out, the others go on.
 
@@ -70,7 +66,7 @@ def build(
         out: folder for the pages, ``index.html``, and ``executed`` with the notebooks as they were run.
         report: a run's page, to be shown with them.
         resume: take notebooks that were executed before and have not changed.
-        large: where a large picture of the first notebook that shows molecules is written.
+        picture: where a picture of the index is written, if there is a browser.
 
     Raises:
         InvalidSettings: no notebook, two of one name, or a report that is not there.
@@ -92,8 +88,7 @@ def build(
             print(cards[-1].told, flush=True)
     if report is not None:
         cards.append(_report(report, out))
-    cards = _with_pictures(cards, out, large)
-    _write(out / "index.html", index_page(cards))
+    _look(cards, out, picture)
     return cards, failed
 
 
@@ -106,7 +101,7 @@ def _page(path: Path, out: Path, names: Sequence[str], *, resume: bool) -> Card:
     took = seconds(notebook)
     told += [f"run in {took:.0f} s"] if took is not None else []
     words = ", ".join([path.stem, *filter(None, told), f"{n_bytes / 1e6:.1f} MB"])
-    return Card(file, page.title, words, n_molecules=page.n_molecules)
+    return Card(file, page.title, words)
 
 
 def _report(report: Path, out: Path) -> Card:
@@ -116,28 +111,24 @@ def _report(report: Path, out: Path) -> Card:
     return Card(REPORT, "The demo's report", f"one run as one page, by asteroid-nb demo, {size}")
 
 
-def _with_pictures(cards: Sequence[Card], out: Path, large: Path | None) -> list[Card]:
-    """Return the cards with a picture each, where a browser can look at their pages."""
-    seen = []
+def _look(cards: Sequence[Card], out: Path, picture: Path | None) -> None:
+    """Write the index, with a picture of each page where a browser can look at them."""
+    index = out / "index.html"
     with browser.browser() as chromium:
         if chromium is None:
             print("No pictures, for want of Playwright or Chromium: pip install playwright, apt-get install chromium")
-            return list(cards)
-        for card in cards:
-            shot = browser.picture(chromium, out / card.file)
-            seen.append(replace(card, picture=browser.thumbnail(shot, THUMBNAIL_PX)))
-        if large is not None:
-            _large(chromium, cards, out, large)
-    return seen
-
-
-def _large(chromium: Any, cards: Sequence[Card], out: Path, large: Path) -> None:
-    page = next((out / card.file for card in cards if card.n_molecules), None)
-    if page is None:
-        raise InvalidSettings("No notebook shows molecules, so there is nothing for the large picture; leave it out.")
-    with replacing(large) as temporary:
-        temporary.write_bytes(browser.picture(chromium, page, size=browser.LARGE, atom=CHOSEN_ATOM))
-    print(f"{large} ({large.stat().st_size // 1000} kB)")
+            _write(index, index_page(cards))
+            return
+        shots = [browser.picture(chromium, out / card.file) for card in cards]
+        seen = [
+            replace(card, picture=browser.thumbnail(shot, THUMBNAIL_PX))
+            for card, shot in zip(cards, shots, strict=True)
+        ]
+        _write(index, index_page(seen))
+        if picture is not None:
+            with replacing(picture) as temporary:
+                temporary.write_bytes(browser.whole_picture(chromium, index))
+            print(f"{picture} ({picture.stat().st_size // 1000} kB)")
 
 
 def _write(path: Path, text: str) -> int:

@@ -85,6 +85,7 @@ def _client(notebook: Any, folder: str) -> Any:
     return Client(
         notebook,
         timeout=CELL_TIMEOUT_S,
+        coalesce_streams=True,
         kernel_name="python3",
         extra_arguments=["--IPKernelApp.log_level=40"],  # else each kernel warns of its own transport
         resources={"metadata": {"path": folder}},

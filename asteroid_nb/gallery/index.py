@@ -47,14 +47,12 @@ class Card:
         title: what it asks or shows.
         told: a line below the title.
         picture: PNG; None where no browser could look at the page.
-        n_molecules: views of molecules in it.
     """
 
     file: str
     title: str
     told: str
     picture: bytes | None = None
-    n_molecules: int = 0
 
 
 def index_page(cards: Sequence[Card]) -> str:

@@ -234,6 +234,20 @@ function styles({ programs, stored }) {
   for (const name of used) document.head.append(tag("style", "", programs[name]));
 }
 
+const STILL =
+  "What is grey asks the kernel and lives in the notebook. So do the words, bars and maps that follow a moment or a choice: " +
+  "they stand here as the notebook left them.";
+
+// Whoever moves on must know that not all follows.
+function standsStill(el) {
+  const note = tag("p", "anb-note", STILL);
+  el.prepend(note);
+  const moved = () => note.classList.add("anb-moved");
+  for (const kind of ["input", "click", "keydown"]) {
+    el.addEventListener(kind, (event) => event.target.closest(".anb-player, .anb-plot-canvas, .anb-pane, .anb-control") && moved());
+  }
+}
+
 async function figureInto(el, figure) {
   const model = new Model({ figure, times_fs: [], frame: -1, atom: -1, atom_axis: "", n_atoms: 0, clicked: {} });
   await Plotting.render({ model, el });
@@ -263,7 +277,7 @@ async function outputs() {
     el.anbRoot = root;
     root.draw(el.dataset.model, el);
     await Promise.all(root.drawing);
-    if (root.still) el.append(tag("p", "anb-note", "Menus, sliders and buttons in grey ask the kernel: they live in the notebook, and stand here as it left them."));
+    if (root.still) standsStill(el);
     if (root.scenes.length && Playing.webgl()) near.observe(el);
   }
   document.body.dataset.ready = "true";

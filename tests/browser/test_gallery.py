@@ -98,11 +98,14 @@ def test_what_the_browser_linked_lives_and_what_asks_the_kernel_says_so(opened):
     menu = opened.page.locator(".anb-control", has_text="asks")
     assert menu.locator("select").is_disabled() and menu.locator("select").input_value() == "1"
     assert "kernel" in menu.get_attribute("title")
-    assert "live in the notebook" in opened.page.locator(".anb-note").inner_text()
+    note = opened.page.locator(".anb-view", has=menu).locator(".anb-note")
+    assert "lives in the notebook" in note.inner_text()
+    assert opened.page.locator(".anb-note").count() == 1, "where nothing asks the kernel nothing is said"
     slider = opened.page.locator(".anb-control", has_text="linked").locator("input")
     slider.focus()
     slider.press("End")
     assert opened.frame() == 39
+    assert opened.page.locator(".anb-note.anb-moved").count() == 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -131,11 +134,13 @@ def test_its_picture_shows_the_molecules_and_stands_in_the_index(browser, writte
 
     from PIL import Image
 
-    shot = looking.picture(browser, written, atom=1)
+    shot = looking.picture(browser, written)
     seen = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
-    assert not blank(seen) and seen.shape[0] <= looking.SMALL[1]
+    assert not blank(seen) and seen.shape[0] <= looking.WINDOW[1]
     card = Card("small.html", "Small", "told", looking.thumbnail(shot, 320))
     (tmp_path / "index.html").write_text(index_page([card]), encoding="utf-8")
+    whole = np.asarray(Image.open(io.BytesIO(looking.whole_picture(browser, tmp_path / "index.html"))).convert("RGB"))
+    assert not blank(whole.astype(int)) and whole.shape[1] == looking.WINDOW[0]
     context = browser.new_context(offline=True)
     page = context.new_page()
     page.goto((tmp_path / "index.html").as_uri())
