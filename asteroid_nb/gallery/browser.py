@@ -23,7 +23,8 @@ WINDOW = (1280, 800)
 #: Colours kept of a picture.
 N_COLOURS = 128
 
-DRAWN_S, REST_MS = 60, 2500
+#: A busy machine draws slowly.
+DRAWN_S, REST_MS = 240, 2500
 
 #: Around the view in its picture.
 MARGIN_PX = 8
@@ -72,7 +73,7 @@ def browser() -> Iterator[Any]:
 def picture(chromium: Any, page: Path) -> bytes:
     """Return a PNG, at most a window high, of the view that holds most, or of the top where a page has none."""
     with _opened(chromium, page) as opened:
-        opened.wait_for_selector("body[data-ready]", timeout=DRAWN_S * 1000)
+        opened.wait_for_selector("body[data-ready]")
         at = opened.evaluate(RICHEST)
         box = _prepared(opened, at) if at >= 0 else {"x": 0, "y": 0, "width": WINDOW[0], "height": WINDOW[1]}
         opened.mouse.move(2, 2)
@@ -92,6 +93,7 @@ def _opened(chromium: Any, page: Path) -> Iterator[Any]:
     """Yield the page in a window without a network."""
     width, height = WINDOW
     context = chromium.new_context(offline=True, viewport={"width": width, "height": height}, color_scheme="light")
+    context.set_default_timeout(DRAWN_S * 1000)
     try:
         opened = context.new_page()
         opened.goto(page.resolve().as_uri())
@@ -105,7 +107,7 @@ def _prepared(opened: Any, at: int) -> dict[str, float]:
     view = opened.locator(".anb-view").nth(at)
     view.scroll_into_view_if_needed()
     if view.locator(".anb-pane").count():
-        opened.wait_for_function("view => view.dataset.drawn", arg=view.element_handle(), timeout=DRAWN_S * 1000)
+        opened.wait_for_function("view => view.dataset.drawn", arg=view.element_handle())
     view.evaluate(AT_ITS_END)
     opened.evaluate("() => scrollTo(0, 0)")
     box = view.bounding_box()
