@@ -71,14 +71,14 @@ def browser() -> Iterator[Any]:
 
 
 def picture(chromium: Any, page: Path) -> bytes:
-    """Return a PNG, at most a window high, of the view that holds most, or of the top where a page has none."""
+    """Return a PNG, a window high, from the view on that holds most, or of the top where a page has none."""
     with _opened(chromium, page) as opened:
         opened.wait_for_selector("body[data-ready]")
         at = opened.evaluate(RICHEST)
         box = _prepared(opened, at) if at >= 0 else {"x": 0, "y": 0, "width": WINDOW[0], "height": WINDOW[1]}
         opened.mouse.move(2, 2)
         opened.wait_for_timeout(REST_MS)
-        shot = opened.screenshot(full_page=True, clip={**box, "height": min(box["height"], WINDOW[1])})
+        shot = opened.screenshot(full_page=True, clip={**box, "height": WINDOW[1]})
     return _few_colours(shot)
 
 
