@@ -9,7 +9,7 @@ needs := pyproject.toml constraints.txt .ci/install .ci/venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint types format hooks docs binder badges picture clean
+.PHONY: help demo lab test lint types format hooks docs binder badges gallery picture clean
 
 help: ## what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -40,7 +40,12 @@ format: $(VENV)/.ready-dev ## let ruff put the code in order
 hooks: $(VENV)/.ready-dev ## check and strip before every commit
 	@$(BIN)/pre-commit install
 
-picture: $(VENV)/.ready-dev ## make the README's picture from the first notebook in a real browser
+gallery: $(VENV)/.ready-dev ## run notebooks and demo, show them as pages without kernel or network; the README's pictures
+	@.ci/browser $(BIN)
+	@$(BIN)/asteroid-nb gallery --out gallery --picture notebooks/gallery.png
+	@$(MAKE) --no-print-directory picture
+
+picture: $(VENV)/.ready-dev ## make the README's picture of the dashboard from the first notebook in a real browser
 	@$(BIN)/python tests/browser/picture.py
 
 docs: $(VENV)/.ready-dev ## write the API reference from docstrings to docs/

@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     data, models = (_demo, _simulate, _convert), (_train, _forecast, _evaluate, _report)
-    for add in (*data, *models, _ablate, _states, _bench, _lab, _doctor):
+    for add in (*data, *models, _ablate, _states, _bench, _gallery, _lab, _doctor):
         add(commands)
     return whole
 
@@ -183,6 +183,16 @@ def _bench(commands) -> None:
     from asteroid_nb.bench.options import add_benches
 
     add_benches(commands, _command)
+
+
+def _gallery(commands) -> None:
+    command = _command(commands, "gallery", "Run notebooks and demo, and show all as pages that open from disk.")
+    command.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="all in notebooks/ when not given")
+    command.add_argument("--out", type=Path, default=Path("gallery"), help="folder of the pages and their index.html")
+    command.add_argument("--demo", type=Path, metavar="RUN", help="a demo's run folder; a demo is run when not given")
+    command.add_argument("--no-demo", action="store_true", help="only the notebooks")
+    command.add_argument("--resume", action="store_true", help="keep what was run before and has not changed since")
+    command.add_argument("--picture", type=Path, help="also write a picture of the index")
 
 
 def _lab(commands) -> None:

@@ -185,6 +185,12 @@ def bench(options: argparse.Namespace) -> None:
     command.bench(options)
 
 
+def gallery(options: argparse.Namespace) -> int:
+    from asteroid_nb.gallery.build import gallery as make
+
+    return make(options)
+
+
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab on the notebooks folder."""
     if find_spec("jupyterlab") is None:

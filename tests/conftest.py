@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-#: System names under which a Chromium is looked for, before the one Playwright may have downloaded.
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(autouse=True)
@@ -25,26 +18,11 @@ def _same_start_for_every_test():
     random.seed(0)
 
 
-@functools.cache
 def chromium_path() -> str | None:
-    """Return a Chromium that starts, the system's before Playwright's, or None."""
-    found = [shutil.which(name) for name in CHROMIUM_NAMES]
-    return next((path for path in [*found, _playwright_chromium()] if path and _starts(path)), None)
+    """Return a Chromium that starts, or None; imported late, so that the package's shapes are checked."""
+    from asteroid_nb.gallery import browser
 
-
-def _playwright_chromium() -> str | None:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        return None
-    with sync_playwright() as playwright:
-        return playwright.chromium.executable_path
-
-
-def _starts(path: str) -> bool:
-    if not Path(path).exists():
-        return False
-    return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
+    return browser.chromium_path()
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,10 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import ConsoleMessage, Locator, Page
 
+from asteroid_nb.gallery.browser import FLAGS as FLAGS
+
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = Path(__file__).parent / "artefacts"
-
-#: WebGL by the processor, also in Chrome builds that hide it behind flags.
-FLAGS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--no-sandbox")
 
 #: JupyterLab looks for news and updates unless told otherwise; a test must not need a network.
 SETTINGS = {

@@ -22,7 +22,7 @@ from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.reporting import report as reporting
 from asteroid_nb.reporting.contents import chosen_windows, packed_windows
-from asteroid_nb.reporting.page import script
+from asteroid_nb.reporting.offline import script
 from asteroid_nb.reporting.report import report
 
 
