@@ -211,9 +211,8 @@ def main() -> None:
     kept = options.out / "several_molecules.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"rows": []}
     found |= {"molecules": list(learnt), "about": _about(learnt, options)}
-    found["machine"] = (
-        f"{platform.machine()}, one thread, Python {platform.python_version()}, torch {torch.__version__}"
-    )
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    found["machine"] = f"one thread of a shared {platform.machine()} machine, no GPU; {versions}"
 
     def keep() -> None:
         kept.write_text(json.dumps(found, indent=1))
