@@ -25,6 +25,7 @@ _VERBS = {
     "simulate_openmm": "data.openmm_engine",
     "train": "forecast.training",
     "Run": "forecast.run",
+    "Runs": "forecast.runs",
     "Ensemble": "forecast.ensemble",
     "train_ensemble": "forecast.ensemble",
     "predict": "forecast.rollout",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.forecast.ensemble import Ensemble, train_ensemble
     from asteroid_nb.forecast.rollout import attention, predict
     from asteroid_nb.forecast.run import Run
+    from asteroid_nb.forecast.runs import Runs
     from asteroid_nb.forecast.training import train
     from asteroid_nb.health.diagnosis import doctor
     from asteroid_nb.metrics.first_look import check
@@ -120,6 +122,7 @@ __all__ = [
     "LanguageRun",
     "MarkovChain",
     "Run",
+    "Runs",
     "StateTrajectory",
     "TrainingView",
     "Trajectory",

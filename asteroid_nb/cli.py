@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from asteroid_nb import __version__
 from asteroid_nb.errors import AsteroidError
 
 EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
+
+#: Commands whose work is not in `asteroid_nb.commands`; "doctor" runs where that cannot be imported.
+ELSEWHERE = {
+    "convert": ("data.conversion", "asked"),
+    "doctor": ("health.diagnosis", "print_diagnosis"),
+    "gallery": ("gallery.build", "gallery"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,13 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(command: str) -> Callable[[argparse.Namespace], int | None]:
-    if command == "doctor":  # it says which package is missing, also where the other commands cannot be imported
-        from asteroid_nb.health.diagnosis import print_diagnosis
-
-        return print_diagnosis
-    from asteroid_nb import commands
-
-    return getattr(commands, command)
+    room, verb = ELSEWHERE.get(command, ("commands", command))
+    return getattr(import_module(f"asteroid_nb.{room}"), verb)
 
 
 def parser() -> argparse.ArgumentParser:

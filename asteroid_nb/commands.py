@@ -59,13 +59,6 @@ def simulate(options: argparse.Namespace) -> None:
     print(f"{len(walkers)} walkers of {walkers[0].n_frames} frames, every {walkers[0].dt_fs:g} fs: {path}")
 
 
-def convert(options: argparse.Namespace) -> None:
-    from asteroid_nb.data.conversion import convert as write_mapped
-
-    keep = {"top": options.top, "dt_fs": options.dt_fs, "stride": options.stride, "atoms": options.atoms}
-    print(load(write_mapped(options.source, options.out, **keep)))
-
-
 def train(options: argparse.Namespace) -> int:
     from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
     from asteroid_nb.forecast.training import train as train_model
@@ -183,12 +176,6 @@ def bench(options: argparse.Namespace) -> None:
     from asteroid_nb.bench import command
 
     command.bench(options)
-
-
-def gallery(options: argparse.Namespace) -> int:
-    from asteroid_nb.gallery.build import gallery as make
-
-    return make(options)
 
 
 def lab(options: argparse.Namespace) -> int:

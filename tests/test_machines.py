@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-WINGS = ("forecast", "newton", "language", "force_field")
+WINGS = ("forecast", "several", "newton", "language", "force_field")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from token_chains import ring
 from trained import ONE_EPOCH, TINY, shaken_ethanol
 from vibrating import vibrating_ethanol
 
+from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.equilibrium.fixed_point import Solver
 from asteroid_nb.equilibrium.settings import ForceObjective
 from asteroid_nb.equilibrium.training import train_force_field
@@ -41,6 +42,15 @@ EXACT = ForceObjective(
 
 def forecast(folder: Path, **options: Any) -> Any:
     return train(shaken_ethanol(), settings=TINY, fit_settings=FORECAST_FIT, folder=folder, observers=(), **options)
+
+
+def several(folder: Path, **options: Any) -> Any:
+    """Train one network on ethanol and on what is left of it without a hydrogen."""
+    whole = shaken_ethanol()
+    without = Trajectory(whole.positions[:, :8], whole.atomic_numbers[:8], dt_fs=whole.dt_fs, name="without a hydrogen")
+    molecules = {"ethanol": whole, "radical": without}
+    options |= {"n_epochs": 1}  # of as many steps of each
+    return train(molecules, settings=TINY, fit_settings=FORECAST_FIT, folder=folder, observers=(), **options)
 
 
 def newton(folder: Path, **options: Any) -> Any:
@@ -71,7 +81,7 @@ def too_far_apart(folder: Path, **options: Any) -> Any:
 
 
 ALL: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (forecast, newton, language, force_field, too_far_apart)
+    one.__name__: one for one in (forecast, several, newton, language, force_field, too_far_apart)
 }
 
 

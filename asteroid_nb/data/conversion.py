@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ def convert(
     with replacing(path) as temporary, tqdm(desc=path.name, unit="frames", unit_scale=True) as bar:
         formats_mapped.write_pieces(_counted(parts, bar), temporary)
     return path
+
+
+def asked(options: argparse.Namespace) -> None:
+    """Do what ``asteroid-nb convert`` was asked for."""
+    keep = {"top": options.top, "dt_fs": options.dt_fs, "stride": options.stride, "atoms": options.atoms}
+    print(readers.load(convert(options.source, options.out, **keep)))
 
 
 def _parts(source: Any, *, atoms: Any, **options: Any) -> Iterable[Trajectory]:

@@ -21,7 +21,7 @@ from asteroid_nb.errors import CorruptModel, Interrupted, InvalidSettings, Model
 from asteroid_nb.forecast.newton import LearnedNewton
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.start import Files
-from asteroid_nb.forecast.training import train
+from asteroid_nb.forecast.training import are_several, train
 from asteroid_nb.shapes import Float
 
 KIND = "ensemble"
@@ -142,9 +142,11 @@ def train_ensemble(
         options: of `train`.
 
     Raises:
-        InvalidSettings: fewer than two members, or more than `MOST`.
+        InvalidSettings: fewer than two members, or more than `MOST`; several molecules.
         Interrupted: a member's training was stopped.
     """
+    if are_several(trajectories):
+        raise InvalidSettings("An ensemble forecasts one molecule, found several. Pass the trajectories of one.")
     if not FEWEST <= n_members <= MOST:
         raise InvalidSettings(f"n_members was {n_members}; an ensemble has {FEWEST} to {MOST}.")
     members = []

@@ -47,6 +47,7 @@ class Environment(nn.Module):
         seen_frames: how many frames a token holds.
         frame: "local", or "fixed" axes.
         shared: atoms of one element share their mean, their weights and their scales; else each atom is its own group.
+        likeness: by which neighbours as many bonds away are ordered, before their distance.
     """
 
     group: Tensor
@@ -56,14 +57,22 @@ class Environment(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, molecule: Molecule, *, seen_frames: int, frame: str, shared: bool = False) -> None:
+    def __init__(
+        self,
+        molecule: Molecule,
+        *,
+        seen_frames: int,
+        frame: str,
+        shared: bool = False,
+        likeness: Int[np.ndarray, " atoms"] | None = None,
+    ) -> None:
         super().__init__()
         self.seen_frames, self.frame = seen_frames, frame
         group = np.unique(molecule.atomic_numbers, return_inverse=True)[1] if shared else np.arange(molecule.n_atoms)
         self.register_buffer("group", torch.as_tensor(group))
         spanning = frame_atoms(molecule) if frame == "local" else np.zeros((molecule.n_atoms, 2), dtype=int)
         self.register_buffer("spanning", torch.as_tensor(spanning))
-        self.register_buffer("neighbours", torch.as_tensor(nearest_atoms(molecule)))
+        self.register_buffer("neighbours", torch.as_tensor(nearest_atoms(molecule, likeness)))
         self.register_buffer("differences", difference_matrix(seen_frames), persistent=False)
         self.register_buffer("mean", torch.zeros(self.n_groups, seen_frames, self.neighbours.shape[1], 3))
         self.register_buffer("scale", torch.ones_like(self.mean))
@@ -120,7 +129,9 @@ class Environment(nn.Module):
         return torch.eye(3, device=anchor.device, dtype=anchor.dtype).expand(*anchor.shape, 3)
 
 
-def nearest_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms neighbours"]:
+def nearest_atoms(
+    molecule: Molecule, likeness: Int[np.ndarray, " atoms"] | None = None
+) -> Int[np.ndarray, "atoms neighbours"]:
     """Return for each atom itself and its nearest others by bonds, then by distance in the reference structure.
 
     The order does not depend on how the atoms are listed, so that atoms of one group may share weights.
@@ -133,7 +144,8 @@ def nearest_atoms(molecule: Molecule) -> Int[np.ndarray, "atoms neighbours"]:
     atom, other = np.concatenate([[atom, other], more], axis=1)
     hops = np.concatenate([hops, np.full(more.shape[1], n_atoms)])
     apart = np.linalg.norm(reference[atom] - reference[other], axis=-1)
-    order = np.lexsort((other, apart, hops, atom))
+    alike = np.zeros(n_atoms, dtype=int) if likeness is None else likeness
+    order = np.lexsort((other, apart, alike[other], hops, atom))
     first = np.searchsorted(atom[order], np.arange(n_atoms))
     return other[order][first[:, None] + np.arange(wanted)]
 

@@ -19,6 +19,7 @@ from asteroid_nb.data.windows import Molecule, Window, Windows, WindowShape
 from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch
 from asteroid_nb.forecast.environment import MOST_NEIGHBOURS
 from asteroid_nb.forecast.fitted import Stretch, stretches
+from asteroid_nb.forecast.kinds import Kinds
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.forecast.transformer import STITransformer
@@ -42,6 +43,7 @@ class Run:
         finished: False when training was stopped before its end.
         stride_frames: every how many stored frames of the training data it read.
         fitted: the stretches of trajectories that training and validation used.
+        kept_loss: its validation loss with the weights that were kept, where others than its own decided which.
     """
 
     model: STITransformer
@@ -52,6 +54,7 @@ class Run:
     finished: bool = True
     stride_frames: int = 1
     fitted: list[Stretch] = field(default_factory=list)
+    kept_loss: float | None = None
 
     def __post_init__(self) -> None:
         if self.split is not None:
@@ -71,7 +74,8 @@ class Run:
     def __repr__(self) -> str:
         epochs = f"{len(self.history)} epochs" if self.history else "untrained"
         best = min((record["validation_loss"] for record in self.history), default=float("nan"))
-        said = f", validation {best:.2f} × the error of {self.start_name}" if self.history else ""
+        best = best if self.kept_loss is None else self.kept_loss
+        said = f", validation {best:.2f} × the error of {self.start_name}" if math.isfinite(best) else ""
         said += ", which therefore stands" if self.finished and self.settings.decode == "parallel" and best >= 1 else ""
         return f"<Run of the {self.name}: {epochs}{said}>"
 
@@ -128,19 +132,26 @@ class Run:
         """Return the model's window on a trajectory it fits."""
         return self.settings.window_shape(self.stride_for(trajectory))
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``settings.json`` and ``weights.safetensors``."""
-        molecule = self.model.molecule
-        record = {
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return all that a folder says beside the weights."""
+        molecule, kinds = self.model.molecule, self.model.kinds
+        shared = {} if kinds is None else {"kinds": kinds.written()}
+        return {
             "settings": dataclasses.asdict(self.settings),
             "dt_fs": self.dt_fs,
             "stride_frames": self.stride_frames,
             **{key: getattr(molecule, key) for key in ("atomic_numbers", "masses", "bonds", "reference")},
+            **shared,
             "history": self.history,
+            **({} if self.kept_loss is None else {"kept_loss": self.kept_loss}),
             "finished": self.finished,
             "fitted": [list(stretch) for stretch in self.fitted],
         }
-        self.folder = save_model(folder, kind=KIND, record=record, weights=self.model.state_dict())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``settings.json`` and ``weights.safetensors``."""
+        self.folder = save_model(folder, kind=KIND, record=self.record, weights=self.model.state_dict())
         return self.folder
 
     @classmethod
@@ -152,26 +163,36 @@ class Run:
         """
         record = load_record(folder, kind=KIND)
         with making_a_model(folder):
-            settings, molecule = _settings(record), _molecule(record)
-            _must_be_affordable(settings, molecule, weights_bytes(folder))
-            model = STITransformer(settings, molecule)
-            run = cls(
-                model.eval(),
-                float(record["dt_fs"]),
-                history=[dict(entry) for entry in record["history"]],
-                folder=Path(folder),
-                finished=bool(record["finished"]),
-                stride_frames=int(record["stride_frames"]),
-                fitted=[Stretch(str(start), int(first), int(last)) for start, first, last in record["fitted"]],
-            )
-        load_weights(folder, model)
-        _must_point_at_atoms(model, folder)
-        if isinstance(model.skip, NewtonSkip) and not model.skip.steps_fit(run.dt_fs, run.stride_frames):
+            run = cls.described(record, weights_bytes(folder))
+        run.folder = Path(folder)
+        load_weights(folder, run.model)
+        run.must_be_sound()
+        return run
+
+    @classmethod
+    def described(cls, record: dict[str, Any], n_bytes: int) -> Run:
+        """Return the run of a record, its weights still to be loaded from a file of so many bytes."""
+        settings, molecule = _settings(record), _molecule(record)
+        kinds = Kinds.read(record["kinds"]) if "kinds" in record else None
+        _must_be_affordable(settings, molecule, kinds, n_bytes)
+        return cls(
+            STITransformer(settings, molecule, kinds).eval(),
+            float(record["dt_fs"]),
+            history=[dict(entry) for entry in record["history"]],
+            finished=bool(record["finished"]),
+            stride_frames=int(record["stride_frames"]),
+            fitted=[Stretch(str(start), int(first), int(last)) for start, first, last in record["fitted"]],
+            kept_loss=float(record["kept_loss"]) if "kept_loss" in record else None,
+        )
+
+    def must_be_sound(self) -> None:
+        """Refuse weights that were loaded and contradict the rest."""
+        _must_point_at_atoms(self.model, self.folder)
+        if isinstance(self.model.skip, NewtonSkip) and not self.model.skip.steps_fit(self.dt_fs, self.stride_frames):
             raise CorruptModel(
-                f"{folder} holds weights whose steps do not fit frames every {run.dt_fs:g} fs. "
+                f"{self.folder} holds weights whose steps do not fit frames every {self.dt_fs:g} fs. "
                 "Copy the folder or train again."
             )
-        return run
 
 
 def _settings(record: dict[str, Any]) -> STISettings:
@@ -185,21 +206,22 @@ def _settings(record: dict[str, Any]) -> STISettings:
     return STISettings(**given)
 
 
-def _must_be_affordable(settings: STISettings, molecule: Molecule, n_bytes: int) -> None:
+def _must_be_affordable(settings: STISettings, molecule: Molecule, kinds: Kinds | None, n_bytes: int) -> None:
     """Refuse settings whose weights would not fit into the file of weights, before memory is asked for."""
     n_atoms = molecule.n_atoms
     groups = n_atoms if settings.atom_identity else len(np.unique(molecule.atomic_numbers))
     features = settings.seen_frames * min(n_atoms, MOST_NEIGHBOURS) * 3
     targets = settings.horizon * 3
     layers = settings.encoder_layers + settings.decoder_layers
-    values = settings.width * (groups * features + targets + settings.registers + layers * settings.width)
+    own = settings.width * groups * features if kinds is None else kinds.n_weights(settings)
+    values = own + settings.width * (targets + settings.registers + layers * settings.width)
     values += groups * features * targets * (settings.skip in ("auto", "ridge")) + settings.horizon * n_atoms
     most = MOST_ATOMS if settings.pairs == "listed" else LARGEST  # a table of all pairs grows as their square
     if n_atoms > most or 4 * values > n_bytes:
         raise InvalidSettings(f"{n_atoms} atoms need at least {values} weights, which {n_bytes} bytes cannot hold")
 
 
-def _must_point_at_atoms(model: STITransformer, folder: str | Path) -> None:
+def _must_point_at_atoms(model: STITransformer, folder: str | Path | None) -> None:
     """Refuse weights whose tables name atoms, or groups of atoms, that are not there."""
     n_groups = len(model.environment.mean)
     for name, table in model.state_dict().items():

@@ -47,6 +47,7 @@ class STISettings:
         decode: "autoregressive" slot by slot, "parallel": all slots at once see what the STI forecast expects and
             correct the linear one, or "none": the STI forecast itself is the result.
         atom_identity: each atom has weights of its own (one molecule); else atoms differ by element and bonds alone.
+            Of several molecules this concerns starts and scales: their one network knows kinds of atoms.
     """
 
     history: int = 16

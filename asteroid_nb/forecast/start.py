@@ -46,6 +46,11 @@ class Files(NamedTuple):
     def of(cls, folder: str | Path | None) -> Files:
         return cls(*(None if folder is None else Path(folder) / name for name in (CHECKPOINT_FILE, POTENTIAL_FILE)))
 
+    def for_molecule(self, number: int) -> Files:
+        """Return those of one of several molecules that share the checkpoint."""
+        own = None if self.potential is None else self.potential.with_stem(f"{self.potential.stem}-{number:02d}")
+        return Files(self.checkpoint, own)
+
 
 class _Begun(NamedTuple):
     going_on: bool
@@ -89,16 +94,17 @@ def started(
     noisy: bool,
     resume: bool,
     watching: Sequence[Observer],
+    known_as: str = "skip",
 ) -> tuple[ForecastTask, bool]:
     """Return a task whose model has what it starts from, and whether there is a checkpoint to go on from.
 
     Where the choice is ours, a potential is learnt where that is possible, and kept where it forecasts the validation
-    windows better than a ridge map.
+    windows better than a ridge map; ``known_as`` is what a checkpoint calls the choice.
     """
     if settings.skip != "auto":
         task = task_of(settings, potential)
         return task, begin(task, files, resume=resume, watching=watching)
-    chosen = settings.replace(skip=_known(files, resume) or first_choice(settings, windows, noisy=noisy))
+    chosen = settings.replace(skip=_known(files, resume, known_as) or first_choice(settings, windows, noisy=noisy))
     task = task_of(chosen, potential if chosen.skip == "newton" else None)
     going_on = begin(task, files, resume=resume, watching=watching)
     skip = task.model.skip
@@ -128,11 +134,11 @@ def loses_to_a_ridge_map(task: ForecastTask) -> bool:
     return not float(ratio.mean()) <= 1.0
 
 
-def _known(files: Files, resume: bool) -> str | None:
+def _known(files: Files, resume: bool, name: str) -> str | None:
     """Return what a training to go on with was started from."""
     if not resume or not _is_file(files.checkpoint):
         return None
-    return from_the_first(lambda: load_checkpoint(files.checkpoint, settings={})["settings"].get("skip"))
+    return from_the_first(lambda: load_checkpoint(files.checkpoint, settings={})["settings"].get(name))
 
 
 def options_of_start(

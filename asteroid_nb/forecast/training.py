@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.errors import InvalidSettings, ModelMismatch
 from asteroid_nb.fit_settings import make_fabric
 from asteroid_nb.fitting import FitSettings, fit
-from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.frames import random_rotations
+from asteroid_nb.forecast.kinds import Kinds
 from asteroid_nb.forecast.linear import chunk_windows
+from asteroid_nb.forecast.losses import loss_terms, loss_weights
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings, STISettings, preset
@@ -29,6 +30,9 @@ from asteroid_nb.forecast.transformer import Prediction, STITransformer
 from asteroid_nb.processes import is_first
 from asteroid_nb.progress import Bar, Observer
 from asteroid_nb.shapes import Float
+
+if TYPE_CHECKING:
+    from asteroid_nb.forecast.runs import Runs
 
 #: Validation windows looked at after each epoch, at most and at least.
 MOST_VALIDATED, LEAST_VALIDATED = 1024, 64
@@ -122,7 +126,7 @@ class ForecastTask:
             chosen = np.full(len(window), number // (2 if self.objective.reverse else 1))
             yield self._shaken(self.symmetries.applied(reversed_in_time(window, backwards), chosen), draw)
 
-    def loss(self, model: nn.Module, batch: Window, *, done: float) -> dict[str, Tensor]:
+    def loss(self, model: Callable[..., Prediction], batch: Window, *, done: float) -> dict[str, Tensor]:
         first, last = self.objective.teacher_forcing
         forcing = first + (last - first) * min(1.0, 2 * done)
         prediction = model(batch, teacher_forcing=forcing)
@@ -153,69 +157,54 @@ class ForecastTask:
         return torch.cat(errors).mean(0).sqrt()
 
 
-def lead_scale(scale: Tensor) -> Tensor:
-    """Return [horizon] Å: the start's typical error at each lead time, so that near and far count alike."""
-    return scale.square().mean(1).sqrt()
+#: What `train` is given: one molecule's trajectories, or several molecules' by name or one list after the other.
+OneMolecule = Trajectory | Sequence[Trajectory]
+SeveralMolecules = Mapping[str, OneMolecule] | Sequence[Sequence[Trajectory]]
 
 
-def loss_terms(model: STITransformer, prediction: Prediction, window: Window, *, forced: bool) -> dict[str, Tensor]:
-    """Return every term of the loss, in units of the start's error."""
-    rows, history = model.settings.rows, model.settings.history
-    near_far = lead_scale(model.row_scale)
-    own = (lead_scale(model.slot_scale) if forced else near_far).view(-1, 1, 1)
-    terms = {"decoder": ((prediction.forecast - window.truth) / own).square().mean()}
-    if prediction.matrix is None or prediction.sti_forecast is None:
-        return terms
-    columns = torch.cat([near_far[:1], near_far]).view(-1, 1, 1)
-    matrix, averaged = prediction.matrix, model.sti_scale
-    terms["matrix"] = ((prediction.sti_forecast - window.truth) / averaged.view(-1, 1, 1)).square().mean()
-    terms["determined_state"] = sti.determined_state_loss(matrix, window.history, rows, scale_ang=columns)
-    terms["future_consistency"] = sti.future_consistency_loss(matrix, rows, history, scale_ang=averaged)
-    if prediction.reconstruction is not None:
-        found, true = prediction.reconstruction
-        terms["reconstruction"] = (found - true).square().mean()
-    return terms
+def are_several(trajectories: OneMolecule | SeveralMolecules) -> bool:
+    """Return whether trajectories are given by molecule."""
+    if isinstance(trajectories, Mapping):
+        return True
+    return not isinstance(trajectories, Trajectory) and any(not isinstance(one, Trajectory) for one in trajectories)
 
 
-def loss_weights(objective: ObjectiveSettings) -> dict[str, float]:
-    """Return the weight of every term; the self-supervised regime has no supervised ones."""
-    supervised = float(objective.training == "supervised")
-    return {
-        "decoder": objective.decoder * supervised,
-        "matrix": objective.matrix * supervised,
-        "determined_state": objective.determined_state,
-        "future_consistency": objective.future_consistency,
-        "reconstruction": objective.reconstruction,
-    }
-
-
+@overload
+def train(trajectories: OneMolecule, **options: Any) -> Run: ...
+@overload
+def train(trajectories: SeveralMolecules, **options: Any) -> Runs: ...
 def train(
-    trajectories: Trajectory | Sequence[Trajectory],
+    trajectories: OneMolecule | SeveralMolecules,
     *,
     settings: STISettings | str = "default",
     objective: ObjectiveSettings | None = None,
     fit_settings: FitSettings | None = None,
     stride_frames: int = 1,
-    parts: Split | None = None,
+    parts: Split | Mapping[str, Split] | None = None,
     windows_per_epoch: int | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
     observers: Sequence[Observer] | None = None,
     potential: Mapping[str, Any] | None = None,
     **fitting: Any,
-) -> Run:
+) -> Run | Runs:
     """Train an STI-Transformer and return it with the windows it has not seen.
+
+    Trajectories of several molecules, by name, train one network for all of them: what comes back then holds a `Run`
+    for each (see `asteroid_nb.forecast.several`).
 
     The last trajectory is kept for testing and the one before it for validation; one or two are split in time. Where
     slots are decoded in parallel and no epoch forecast the validation windows better than the start, a finished
     training returns the start.
 
     Args:
-        trajectories: of one molecule at one spacing.
+        trajectories: of one molecule at one spacing; or those of several molecules, all at one spacing, by name or as
+            a list of lists.
         settings: of the model, or the name of a preset.
-        parts: the windows, where they are divided already; trajectories and stride are then not looked at.
-        windows_per_epoch: drawn anew for each epoch, where there are more than an epoch should be long; all when not
-            given. Closed-form starts and potentials are fitted on `MOST_FITTED` atoms of windows at most.
+        parts: the windows, where they are divided already (by name, of several molecules); trajectories and stride are
+            then not looked at.
+        windows_per_epoch: of each molecule, drawn anew for each epoch; all when not given. Closed-form starts and
+            potentials are fitted on `MOST_FITTED` atoms of windows at most.
         folder: where checkpoint, settings and weights go; nothing is written without.
         resume: go on from the folder's checkpoint.
         observers: who watches and may stop it; a progress bar when not given.
@@ -228,28 +217,48 @@ def train(
     """
     settings = preset(settings) if isinstance(settings, str) else settings
     fit_settings, objective = replace(fit_settings or FitSettings(), **fitting), objective or ObjectiveSettings()
-    parts = parts or split(trajectories, settings.window_shape(stride_frames))
-    _must_be_cut_for(settings, parts)
+    if isinstance(parts, Mapping) or are_several(trajectories):
+        from asteroid_nb.forecast.several import train_several
+
+        return train_several(
+            cast(SeveralMolecules, trajectories), settings, objective, fit_settings, stride_frames=stride_frames,
+            parts=cast(Mapping[str, Split] | None, parts), folder=folder, resume=resume, observers=observers,
+            potential=potential, windows_per_epoch=windows_per_epoch,
+        )  # fmt: skip
+    parts = parts or split(cast(OneMolecule, trajectories), settings.window_shape(stride_frames))
+    must_be_cut_for(settings, parts)
     make_fabric(fit_settings)
-    if windows_per_epoch is not None and windows_per_epoch < 1:
-        raise InvalidSettings(f"windows_per_epoch was {windows_per_epoch}; an epoch needs one window or more.")
-
-    def task_of(settings: STISettings, potential: Mapping[str, Any] | None) -> ForecastTask:
-        start = options_of_start(settings, fit_settings, potential)
-        torch.manual_seed(fit_settings.seed)
-        model = STITransformer(settings, parts.train.molecule)
-        windows = (parts.train, parts.validation)
-        return ForecastTask(model, *windows, objective, fit_settings.batch_size, start, windows_per_epoch)
-
     watching, files = [Bar()] if observers is None else observers, Files.of(folder)
     task, going_on = started(
-        task_of, settings, potential, files,
+        maker(parts, objective, fit_settings, windows_per_epoch=windows_per_epoch), settings, potential, files,
         windows=parts.train, noisy=objective.noise_ang > 0, resume=resume, watching=watching,
     )  # fmt: skip
     run = _trained(task, parts, fit_settings, files, going_on, watching)
     if folder is not None and is_first():
         run.save(folder)
     return run
+
+
+def maker(
+    parts: Split,
+    objective: ObjectiveSettings,
+    fit_settings: FitSettings,
+    kinds: Kinds | None = None,
+    *,
+    windows_per_epoch: int | None = None,
+) -> Callable[[STISettings, Mapping[str, Any] | None], ForecastTask]:
+    """Return what makes a task, its model as the seed has it, from settings and options of a potential."""
+    if windows_per_epoch is not None and windows_per_epoch < 1:
+        raise InvalidSettings(f"windows_per_epoch was {windows_per_epoch}; an epoch needs one window or more.")
+
+    def task_of(settings: STISettings, potential: Mapping[str, Any] | None) -> ForecastTask:
+        start = options_of_start(settings, fit_settings, potential)
+        torch.manual_seed(fit_settings.seed)
+        model = STITransformer(settings, parts.train.molecule, kinds)
+        windows = (parts.train, parts.validation)
+        return ForecastTask(model, *windows, objective, fit_settings.batch_size, start, windows_per_epoch)
+
+    return task_of
 
 
 def _trained(
@@ -272,7 +281,7 @@ def _trained(
     return Run(model, parts.train.dt_fs, history=result.history, split=parts, finished=result.finished)
 
 
-def _must_be_cut_for(settings: STISettings, parts: Split) -> None:
+def must_be_cut_for(settings: STISettings, parts: Split) -> None:
     """Raise `ModelMismatch` for windows of another shape than the model's."""
     for windows in (parts.train, parts.validation, parts.test):
         if windows.shape != settings.window_shape(windows.shape.stride_frames):

@@ -13,6 +13,7 @@ from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.conjugate import Conjugate
 from asteroid_nb.forecast.environment import Environment, State
 from asteroid_nb.forecast.frames import out_of
+from asteroid_nb.forecast.kinds import KindEmbedding, Kinds, likeness
 from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, causal, spatial_bias
 from asteroid_nb.forecast.linear import LinearSkip, chunk_windows
 from asteroid_nb.forecast.newton import NewtonSkip
@@ -44,6 +45,8 @@ class STITransformer(nn.Module):
     Args:
         settings: its make; ``skip="auto"`` is "ridge" here, where nothing is known of the frames.
         molecule: species, bonds and the reference structure.
+        kinds: by which its atoms share weights with those of other molecules; each has its own weights, or its
+            element's, when not given.
     """
 
     name = "STI-Transformer"
@@ -54,13 +57,17 @@ class STITransformer(nn.Module):
     slot_scale: Tensor
     sti_scale: Tensor
 
-    def __init__(self, settings: STISettings, molecule: Molecule) -> None:
+    def __init__(self, settings: STISettings, molecule: Molecule, kinds: Kinds | None = None) -> None:
         super().__init__()
         settings = settings.replace(skip="ridge") if settings.skip == "auto" else settings
-        self.settings, self.molecule = settings, molecule
+        self.settings, self.molecule, self.kinds = settings, molecule, kinds
         kind = "local" if settings.frame == "local" else "fixed"
         self.environment = Environment(
-            molecule, seen_frames=settings.seen_frames, frame=kind, shared=not settings.atom_identity
+            molecule,
+            seen_frames=settings.seen_frames,
+            frame=kind,
+            shared=not settings.atom_identity,
+            likeness=None if kinds is None else likeness(molecule),
         )
         self.skip: LinearSkip | NewtonSkip = (
             NewtonSkip(molecule, horizon=settings.horizon, n_back=settings.seen_frames - 1)
@@ -69,8 +76,8 @@ class STITransformer(nn.Module):
         )
         self.register_buffer("rows", torch.tensor(settings.rows), persistent=False)
         self.register_buffer("starts", torch.tensor(settings.context_starts + settings.slot_starts), persistent=False)
-        self.embed_rows = TokenEmbedding(settings, molecule, self.environment, len(settings.rows))
-        self.embed_slots = TokenEmbedding(settings, molecule, self.environment, len(self.starts))
+        self.embed_rows = _embedding(settings, molecule, self.environment, len(settings.rows), kinds)
+        self.embed_slots = _embedding(settings, molecule, self.environment, len(self.starts), kinds)
         self.encoder_bias, self.decoder_bias = (spatial_bias(settings, molecule) for _ in range(2))
         self.encoder = nn.ModuleList(EncoderLayer(settings) for _ in range(settings.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.decoder_layers))
@@ -265,6 +272,14 @@ class STITransformer(nn.Module):
             scale.copy_(by_group.sqrt().clamp(min=1e-6))
         sti_error = (sti.forecast_from(rows, self.settings.rows, self.settings.history) - some.truth).square()
         self.sti_scale.copy_(sti_error.mean((0, 2, 3)).sqrt().clamp(min=1e-6))
+
+
+def _embedding(
+    settings: STISettings, molecule: Molecule, environment: Environment, n_times: int, kinds: Kinds | None
+) -> TokenEmbedding:
+    if kinds is None:
+        return TokenEmbedding(settings, molecule, environment, n_times)
+    return KindEmbedding(settings, molecule, environment, n_times, kinds)
 
 
 def _zero_head(width: int, n_out: int) -> nn.Sequential:

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 from small_molecules import ethanol
 
 import asteroid_nb as anb
+from asteroid_nb.cli import main
 from asteroid_nb.data import conversion, formats_mapped
 from asteroid_nb.data.mapping import map_of, release
 from asteroid_nb.data.trajectory import PER_FRAME, Trajectory
@@ -190,3 +191,12 @@ def test_the_topology_of_mdtraj_serves_too(full, tmp_path, small_pieces):
     top = full.replace(cell=None).to_mdtraj()
     assert isinstance(top, mdtraj.Trajectory)
     assert anb.load(anb.convert(source, tmp_path / "one.safetensors", top=top)).n_frames == FRAMES
+
+
+def test_the_command_line_converts(full, tmp_path, capsys):
+    source = anb.save(full.replace(cell=None), tmp_path / "file.xtc")
+    anb.save(full[:1].replace(cell=None), tmp_path / "top.pdb")
+    told = ["--top", str(tmp_path / "top.pdb"), "--atoms", "element != H", "--stride", "2"]
+    assert main(["convert", str(source), *told, "--out", str(tmp_path / "heavy.safetensors")]) == 0
+    assert "100 frames × 3 atoms" in capsys.readouterr().out
+    assert main(["convert", str(source), "--out", str(tmp_path / "heavy.npz")]) == 2

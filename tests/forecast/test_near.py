@@ -19,11 +19,12 @@ from asteroid_nb.forecast.environment import nearest_atoms
 from asteroid_nb.forecast.frames import frame_atoms
 from asteroid_nb.forecast.groups import by_group
 from asteroid_nb.forecast.layers import MemoryAttention
+from asteroid_nb.forecast.losses import loss_terms, loss_weights
 from asteroid_nb.forecast.near import SharedAttention, ThroughRegisters, neighbours
 from asteroid_nb.forecast.rollout import attention, predict
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings
-from asteroid_nb.forecast.training import loss_terms, loss_weights, train
+from asteroid_nb.forecast.training import train
 from asteroid_nb.forecast.transformer import STITransformer
 
 LISTED = {"pairs": "listed", "conjugate": "none"}

@@ -11,8 +11,8 @@ import torch
 from contracts.small_models import held_out, small_model, small_settings
 
 from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.forecast.losses import loss_terms, loss_weights
 from asteroid_nb.forecast.settings import PRESETS, ObjectiveSettings, STISettings, preset
-from asteroid_nb.forecast.training import loss_terms, loss_weights
 
 AUTOREGRESSIVE = {"decode": "autoregressive"}
 LISTED = {"pairs": "listed", "conjugate": "none"}

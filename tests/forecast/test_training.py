@@ -11,8 +11,9 @@ from torch.testing import assert_close
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.fitting import FitSettings
 from asteroid_nb.forecast import sti
+from asteroid_nb.forecast.losses import lead_scale, loss_terms, loss_weights
 from asteroid_nb.forecast.settings import ObjectiveSettings
-from asteroid_nb.forecast.training import ForecastTask, lead_scale, loss_terms, loss_weights, train
+from asteroid_nb.forecast.training import ForecastTask, train
 
 SUPERVISED = ("decoder", "matrix")
 SELF_SUPERVISED = ("determined_state", "future_consistency", "reconstruction")

@@ -20,8 +20,8 @@ import torch
 
 from asteroid_nb.bench.forecasts.boxes import box_of_ethanol
 from asteroid_nb.data.windows import Window
+from asteroid_nb.forecast.losses import loss_terms, loss_weights
 from asteroid_nb.forecast.settings import ObjectiveSettings, preset
-from asteroid_nb.forecast.training import loss_terms, loss_weights
 from asteroid_nb.forecast.transformer import STITransformer
 
 #: Learned registers where pairs are listed: all that atoms far from each other have in common.
