@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 #: Points of a curve, the shortest trajectory drawn, and how far beyond the last crossing the axis goes, as a factor.
-N_POINTS, SHORTEST_FS, BEYOND = 121, 1.0, 100.0
+N_POINTS, SHORTEST_FS, BEYOND = 121, 100.0, 100.0
+
+#: How many decades of seconds are drawn: what is cheaper still, such as a copy, leaves the figure below.
+DECADES = 8
+
+#: The line that others are held against.
+RIVAL = {"color": TEXT, "width": 4}
 
 #: Of names, which say how they are meant.
 LONGEST_NAME = 60
@@ -45,11 +51,11 @@ def price_over_time(prices: Mapping[str, Price], *, rival: str, subtitle: str = 
         if not np.isfinite(seconds).all():
             continue
         drawn.append(seconds)
-        line = look(max(0, index - 1), main=index == 0).line
+        line = RIVAL if name == rival else look(max(0, index - 1), main=index == 0).line
+        label = plain(name, LONGEST_NAME) + (f": {when_paid(paid[name])}" if name in paid else "")
         hover = [f"{time_words(length)}: {number(s, 's')}" for length, s in zip(lengths, seconds, strict=True)]
         fig.add_scatter(
-            x=lengths, y=seconds, mode="lines", name=plain(name, LONGEST_NAME), line=line, text=hover,
-            hovertemplate="%{text}",
+            x=lengths, y=seconds, mode="lines", name=label, line=line, text=hover, hovertemplate="%{text}",
         )  # fmt: skip
     _mark_crossings(fig, prices, paid)
     ticks = 10.0 ** np.arange(int(np.log10(SHORTEST_FS)), int(decades) + 1)
@@ -57,20 +63,32 @@ def price_over_time(prices: Mapping[str, Price], *, rival: str, subtitle: str = 
         title_text="trajectory in all (fs, ps, ns, µs)", type="log", range=[np.log10(SHORTEST_FS), decades],
         tickvals=ticks, ticktext=[time_words(one) for one in ticks],
     )  # fmt: skip
-    fig.update_yaxes(title_text="computing (s)", **_powers(log_axis(np.concatenate(drawn))))
+    seconds = np.concatenate(drawn)
+    axis = log_axis(seconds[seconds >= 10.0**-DECADES * seconds.max()])
+    fig.update_yaxes(title_text="computing (s)", **_powers(axis))
     alt = f"Seconds of computing against the trajectory made. {_told(prices)} {_paid_words(paid, rival)}"
     return framed(fig, title="What trajectory costs", subtitle=subtitle, alt=alt.strip(), height=540)
 
 
 def _mark_crossings(fig: Figure, prices: Mapping[str, Price], paid: Mapping[str, float]) -> None:
-    for place, (name, length) in enumerate((n, at) for n, at in paid.items() if 0 < at < np.inf):
-        words = f"earned back after {time_words(length)}"
+    crossed = {name: length for name, length in paid.items() if 0 < length < np.inf}
+    if crossed:
         fig.add_scatter(
-            x=[length], y=[prices[name].seconds(length)], mode="markers+text", text=[words], showlegend=False,
-            textposition=("top left", "bottom right")[place % 2], textfont={"size": 13, "color": TEXT},
-            marker={"symbol": "star", "size": 15, "color": TEXT}, name=plain(name, LONGEST_NAME),
+            x=list(crossed.values()), y=[prices[name].seconds(length) for name, length in crossed.items()],
+            mode="markers", marker={"symbol": "star", "size": 15, "color": TEXT}, name="earned back",
+            text=[f"{plain(name, LONGEST_NAME)}: {when_paid(length)}" for name, length in crossed.items()],
             hovertemplate="%{text}",
         )  # fmt: skip
+
+
+def when_paid(earned_back_fs: float) -> str:
+    """Return in words what `Price.earned_back_fs` says.
+
+    >>> when_paid(58_000.0)
+    'cheaper from 58 ps on'
+    """
+    words = {np.inf: "never cheaper", 0.0: "cheaper from the start"}
+    return words.get(earned_back_fs, f"cheaper from {time_words(earned_back_fs)} on")
 
 
 def _told(prices: Mapping[str, Price]) -> str:
@@ -81,9 +99,8 @@ def _told(prices: Mapping[str, Price]) -> str:
 
 
 def _paid_words(paid: Mapping[str, float], rival: str) -> str:
-    words = {np.inf: "never cheaper", 0.0: "cheaper from the start"}
-    told = {name: words.get(length, f"cheaper from {time_words(length)} on") for name, length in paid.items()}
-    return f"Beside {rival}: {'; '.join(f'{name} is {how}' for name, how in told.items())}." if told else ""
+    told = [f"{name} is {when_paid(length)}" for name, length in paid.items()]
+    return f"Beside {rival}: {'; '.join(told)}." if told else ""
 
 
 def right_against_price(

@@ -17,16 +17,19 @@ PRICES = {"<b>mine": Price(once_s=50.0, per_fs_s=0.005), "copy": Price(per_fs_s=
 
 
 def named(figure, name):
-    (found,) = [one for one in figure.data if one.name == name and one.mode == "lines"]
+    (found,) = [one for one in figure.data if one.name.startswith(name) and one.mode == "lines"]
     return found
 
 
 def test_lines_are_prices_and_the_star_is_where_two_cross():
     fig = price_over_time(PRICES, rival="MD")
-    line, (star,) = named(fig, "MD"), [one for one in fig.data if one.mode == "markers+text"]
+    line, (star,) = named(fig, "MD"), [one for one in fig.data if one.mode == "markers"]
     np.testing.assert_allclose(line.y, 0.01 * np.asarray(line.x))
     assert star.x == (pytest.approx(10_000.0),) and star.y == (pytest.approx(100.0),)
-    assert star.text == ("earned back after 10 ps",) and "<b>" not in star.name
+    assert star.text == ("&lt;b&gt;mine: cheaper from 10 ps on",)
+    assert named(fig, "&lt;b&gt;mine").name.endswith(": cheaper from 10 ps on")
+    copied = named(fig, "copy").y
+    assert min(copied) < 10 ** fig.layout.yaxis.range[0] < 100, "a copy does not squeeze the rest"
     assert (fig.layout.xaxis.type, fig.layout.yaxis.type) == ("log", "log")
     assert "10 ps" in fig.layout.xaxis.ticktext and 10 ** fig.layout.xaxis.range[1] > 10_000
     assert "<b>mine is cheaper from 10 ps on" in alt_text(fig) and "copy: 0 s once" in alt_text(fig)
@@ -34,7 +37,7 @@ def test_lines_are_prices_and_the_star_is_where_two_cross():
 
 def test_what_never_pays_and_what_is_never_right_have_no_star():
     fig = price_over_time({"slow": Price(once_s=1.0, per_fs_s=1.0), "MD": SIMULATION}, rival="MD")
-    assert not [one for one in fig.data if one.mode == "markers+text"]
+    assert not [one for one in fig.data if one.mode == "markers"]
     assert "slow is never cheaper" in alt_text(fig)
     never = Price(once_s=1.0, per_fs_s=float("inf"))
     assert [one.name for one in price_over_time({"never": never, "MD": SIMULATION}, rival="MD").data] == ["MD"]
@@ -47,14 +50,13 @@ def test_nothing_is_held_against_a_simulation_that_nobody_timed():
 
 def test_each_forecaster_is_a_point_with_its_interval():
     right = {"<b>mine": Interval(25.0, 24.0, 27.0), "copy": Interval(3.0, 2.0, 3.0)}
-    options = {"tolerated_ang": 0.05, "horizon_fs": 32.0}
-    fig = right_against_price(right, PRICES, simulation=SIMULATION, **options)
+    fig = right_against_price(right, PRICES, tolerated_ang=0.05, horizon_fs=32.0, simulation=SIMULATION)
     mine, copy = fig.data
     assert (mine.x, mine.y, mine.error_y.array, mine.error_y.arrayminus) == ((0.005,), (25.0,), (2.0,), (1.0,))
     assert copy.y == (3.0,) and mine.marker.symbol != copy.marker.symbol and "<b>" not in mine.name
     assert 0.01 in {line.x0 for line in fig.layout.shapes} and 32.0 in {line.y0 for line in fig.layout.shapes}
     assert "0.05 Å" in fig.layout.yaxis.title.text and "copy: 3 fs at 1e-09 s a fs" in alt_text(fig)
-    bare = right_against_price(right, PRICES, **options)
+    bare = right_against_price(right, PRICES, tolerated_ang=0.05, horizon_fs=32.0)
     assert len(bare.layout.shapes) == 1 and "Simulating" not in alt_text(bare)
 
 
