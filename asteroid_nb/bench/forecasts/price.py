@@ -24,7 +24,7 @@ from asteroid_nb.metrics.price import Price
 AT_ONCE = (1, 4, 16, 64, 256)
 
 #: Windows in a step of training.
-BATCHES = (16, 64, 256)
+BATCHES = (8, 32, 128)
 
 #: Of each timing.
 ROUNDS = 5
