@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asteroid_nb.errors import InvalidSettings
+
 #: Runs before a step is recorded, in which libraries make up their minds.
 WARMING_UP = 3
 
@@ -78,6 +80,25 @@ def recorder(task: Any, precision: str) -> Callable[[Any], Terms] | None:
         return known[shape](batch)
 
     return replayed
+
+
+def recorded(work: Callable[[], Any]) -> Callable[[], None]:
+    """Return what repeats some work on the GPU as one CUDA graph; it must read and write the same memory each time.
+
+    Raises:
+        InvalidSettings: torch finds no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise InvalidSettings("Work is recorded as a CUDA graph, but torch finds no CUDA GPU here. Call it instead.")
+    graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARMING_UP):
+            work()
+    torch.cuda.current_stream().wait_stream(aside)
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
 
 
 class _WithGradients(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,13 +14,18 @@ from asteroid_nb.finding import processor
 
 @contextmanager
 def one_thread() -> Iterator[dict[str, Any]]:
-    """Let torch have one thread for a while, and give what a log of times says of the machine."""
-    before = torch.get_num_threads()
+    """Let torch have one thread for a while, and give what a log of times says of the machine.
+
+    Once it is over, "seconds" is how long it took.
+    """
+    before, began = torch.get_num_threads(), time.perf_counter()
     torch.set_num_threads(1)
+    machine: dict[str, Any] = {"processor": processor(), "threads": 1, "torch": torch.__version__}
     try:
-        yield {"processor": processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        yield machine
     finally:
         torch.set_num_threads(before)
+        machine["seconds"] = time.perf_counter() - began
 
 
 def in_words(machine: dict[str, Any]) -> str:

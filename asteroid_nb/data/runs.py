@@ -104,6 +104,14 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(handle, **arrays)  # type: ignore[arg-type]  # its stubs take the first array for allow_pickle
 
 
+def core_seconds(folder: Path, number: int, *, n_frames: int, chunk_frames: int) -> float | None:
+    """Return what a finished walker cost, its equilibration included; None where parts were written without a clock."""
+    stored = [path for path, _ in chunks(folder, number, n_frames=n_frames, chunk_frames=chunk_frames)]
+    parts = [read(path) for path in (stored[0].with_name("equilibration.npz"), *stored)]
+    spent = sum(float(part.get("core_seconds", np.nan)) for part in parts if part is not None)
+    return spent if np.isfinite(spent) else None
+
+
 def gather(
     folder: Path, number: int, *, n_frames: int, chunk_frames: int, keys: tuple[str, ...]
 ) -> dict[str, np.ndarray]:

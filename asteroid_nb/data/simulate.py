@@ -49,6 +49,7 @@ def simulate(
 
     Relax, draw Maxwell-Boltzmann velocities, equilibrate with Langevin dynamics, then store every ``dt_fs``. The
     settings are explained at `SimulationSettings`. The same call gives the same frames, bit for bit on one machine.
+    What each walker cost is in its ``provenance["core_seconds"]``.
 
     Args:
         molecule: ``ase.Atoms``, a `Trajectory` (its first frame), a file, or a name such as "ethanol".
@@ -148,6 +149,7 @@ def _trajectory(
 ) -> Trajectory:
     """Return the frames of one walker, gathered from its chunks."""
     gathered = runs.gather(folder, number, **settings.chunking, keys=("positions", "momenta", "forces", "energies"))
+    spent = runs.core_seconds(folder, number, **settings.chunking)
     masses = start.get_masses()
     velocities = gathered["momenta"] / masses[:, None] / units.FS_PER_ASE_TIME
     return Trajectory(
@@ -163,6 +165,7 @@ def _trajectory(
         name=f"{name} walker {number}" if settings.n_walkers > 1 else name,
         provenance=record
         | {"walker": number, "seed": [settings.seed, number]}
+        | ({} if spent is None else {"core_seconds": spent})
         | _report(gathered, velocities, masses, settings, bool(start.pbc.any())),
     )
 

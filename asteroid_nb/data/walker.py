@@ -7,6 +7,7 @@ that remembers its last density would otherwise make a resumed run differ from a
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -137,8 +138,9 @@ class Walker:
     def _equilibrated(self) -> State:
         """Return the state production starts from, continuing a stored equilibration."""
         path = self.folder / f"walker-{self.number:03d}" / "equilibration.npz"
-        kept = runs.read(path)
+        began, kept = time.process_time(), runs.read(path)
         done, state = (int(kept["steps"]), _last_state(kept)) if kept else (0, self._first_state())
+        before = kept.get("core_seconds", np.nan) if kept else 0.0
         self.report(done)
         while done < self.settings.equilibration_steps:
             n_steps = min(EQUILIBRATION_PIECE, self.settings.equilibration_steps - done)
@@ -151,7 +153,8 @@ class Walker:
             if done == self.settings.equilibration_steps:
                 self._still(atoms)
             state = State(atoms.get_positions(), atoms.get_momenta(), rng.bit_generator.state)
-            runs.write(path, _as_arrays(state) | {"steps": np.array(done)})
+            spent = {"core_seconds": np.array(before + time.process_time() - began)}
+            runs.write(path, _as_arrays(state) | {"steps": np.array(done)} | spent)
         return state
 
     def _first_state(self) -> State:
@@ -199,6 +202,7 @@ class Walker:
 
     def _produce(self, state: State, n_frames: int) -> tuple[dict[str, np.ndarray], State]:
         """Return one chunk of frames and the state after it; frame 0 is one spacing after the state given."""
+        began = time.process_time()
         atoms, dynamics, rng = self._engine(state, self.settings.ensemble)
         every, frames = self.settings.steps_per_frame, []
         with _engine_errors("production"):
@@ -216,7 +220,8 @@ class Walker:
         positions, momenta, forces, energies = (np.array(column) for column in zip(*frames, strict=True))
         state = State(positions[-1], momenta[-1], rng.bit_generator.state)
         arrays = {"positions": positions, "momenta": momenta, "forces": forces, "energies": energies}
-        return arrays | {"random": np.array(json.dumps(state.random))}, state
+        spent = {"core_seconds": np.array(time.process_time() - began)}
+        return arrays | spent | {"random": np.array(json.dumps(state.random))}, state
 
     def _healthy(self, atoms: ase.Atoms, first_energy: float | None) -> None:
         """Raise `SimulationFailed` once energy or temperature say that the molecule has left physics."""

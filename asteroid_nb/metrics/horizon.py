@@ -199,6 +199,12 @@ class ErrorTable:
         draws.setdefault("blocks", block_labels(self.starts, self.walkers))
         return pointwise.skill_horizon_fs(own, rival, self.lead_times_fs, **draws)
 
+    def right_for_fs(self, name: str, tolerated_ang: float) -> Interval:
+        """Return how far ahead the RMSE stays below what is tolerated; see `pointwise.right_for_fs`."""
+        squared = self._of(self.squared, name).mean(axis=2, dtype=float) / 3
+        blocks = block_labels(self.starts, self.walkers)
+        return pointwise.right_for_fs(squared, tolerated_ang, self.lead_times_fs, blocks=blocks)
+
     def nearest_lead(self, lead_fs: float) -> int:
         """Return the index of the lead time nearest to ``lead_fs``."""
         return int(np.abs(self.lead_times_fs - lead_fs).argmin())

@@ -134,3 +134,24 @@ def _first_lost(pairs: np.ndarray, lead_times_fs: np.ndarray) -> np.ndarray:
     """Return [draws] fs, from [draws, horizon, 2] mean squares of forecast and rival. NaN has no skill."""
     lost = ~(pairs[..., 0] < pairs[..., 1])
     return np.where(lost.any(axis=1), np.asarray(lead_times_fs)[lost.argmax(axis=1)], np.inf)
+
+
+def right_for_fs(
+    squared: Float[np.ndarray, "windows horizon"],
+    tolerated_ang: float,
+    lead_times_fs: Float[np.ndarray, " horizon"],
+    **draws: Any,
+) -> Interval:
+    """Return the last lead time up to which the RMSE stays below what is tolerated: 0 where it never is.
+
+    Where it is to the end, the last lead time: a longer horizon might have shown more.
+
+    Args:
+        squared: mean square error per coordinate of the forecast in each window, Å².
+        tolerated_ang: RMSE per coordinate that is too large.
+        lead_times_fs: of the horizon.
+        draws: as those of `skill_horizon_fs`.
+    """
+    lost = skill_horizon_fs(squared, np.full_like(squared, tolerated_ang**2), lead_times_fs, **draws)
+    before = np.concatenate([[0.0], lead_times_fs])
+    return Interval(*(float(before[np.searchsorted(lead_times_fs, one)]) for one in lost))

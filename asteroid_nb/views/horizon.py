@@ -30,6 +30,7 @@ def error_over_horizon(
     log: bool = False,
     window: int | None = None,
     compact: bool = False,
+    title: str = "Error over the horizon",
 ) -> Figure:
     """Draw the error of every forecaster in the table against lead time.
 
@@ -45,6 +46,7 @@ def error_over_horizon(
         log: start with a logarithmic axis; buttons switch.
         window: draw the error of the first of ``forecasters`` in this window too.
         compact: lower, and without the buttons, for panels that bring their own.
+        title: of the figure.
     """
     from plotly.graph_objects import Figure
 
@@ -66,11 +68,12 @@ def error_over_horizon(
     # Fixed, because a mark of the present moment in the history would stretch the axis.
     fig.update_xaxes(title_text=LEAD, title_standoff=8, range=[0, 1.02 * float(table.lead_times_fs[-1])])
     fig.update_yaxes(title_text=AXIS[measure], type="log" if log else "linear", tickformat="~g", rangemode="tozero")
-    return _finished(fig, table, _describe(table, curves, measure, memory), memory, log=log, compact=compact)
+    told = _describe(table, curves, measure, memory)
+    return _finished(fig, table, told, memory, title=title, log=log, compact=compact)
 
 
 def _finished(
-    fig: Figure, table: ErrorTable, alt: str, memory: dict[str, Interval], *, log: bool, compact: bool
+    fig: Figure, table: ErrorTable, alt: str, memory: dict[str, Interval], *, title: str, log: bool, compact: bool
 ) -> Figure:
     height = PANEL_HEIGHT_PX if compact else 540
     meaning = "; memory: while better than the mean of the history" if memory else ""
@@ -79,7 +82,7 @@ def _finished(
     buttons = {**scale_buttons(log=log), "pad": {"t": 0, "b": marks_px}}
     return finish(
         fig,
-        title="Error over the horizon",
+        title=title,
         subtitle=f"{table.n_windows} windows{meaning}",
         alt=alt,
         height=height,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asteroid_nb.views.style import MAIN_COLOUR, PALETTE, TEXT, finish, number, scale_buttons
+from asteroid_nb.views.error_axes import LEGEND_BELOW
+from asteroid_nb.views.style import MAIN_COLOUR, PALETTE, TEXT, finish, look, number, plain, scale_buttons
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -81,3 +82,34 @@ def _mark_best(fig: Figure, times: np.ndarray, values: np.ndarray) -> None:
         x=times[least : least + 1], y=values[least : least + 1], name="least validation loss", mode="markers",
         marker=marker, hovertemplate="%{x:g}: %{y:.4g}",
     )  # fmt: skip
+
+
+def loss_curves(
+    histories: Mapping[str, Sequence[Mapping[str, Any]]], *, key: str = "train_loss", title: str = "Trainings"
+) -> Figure:
+    """Draw one loss of several trainings over one another, and say how far they part; the reference comes first.
+
+    Args:
+        histories: by name the records of `asteroid_nb.fitting`, with ``epoch``.
+        key: of the records.
+        title: of the figure.
+    """
+    from plotly.graph_objects import Figure
+
+    fig, curves = Figure(), {}
+    for index, (name, history) in enumerate(histories.items()):
+        drawn = look(max(0, index - 1), main=index == 0)
+        curves[name] = {row["epoch"]: float(row[key]) for row in history if row.get(key) is not None}
+        fig.add_scatter(
+            x=list(curves[name]), y=list(curves[name].values()), name=plain(name), mode="lines+markers",
+            line=drawn.line, marker={**drawn.marker, "size": 13 if index == 0 else 7},
+            hovertemplate="epoch %{x:g}: %{y:.6g}",
+        )  # fmt: skip
+    first, *others = curves.values()
+    apart = max((abs(one[epoch] / first[epoch] - 1) for one in others for epoch in first if epoch in one), default=0.0)
+    said = f"largest relative difference {apart:.1g}"
+    told = [f"{name}: {number(curve[min(curve)])} to {number(curve[max(curve)])}" for name, curve in curves.items()]
+    fig.update_xaxes(title_text="epoch", **_span(np.array(sorted(first), dtype=float)))
+    fig.update_yaxes(title_text=f"{LOOKS[key][0]} loss (no unit)", tickformat="~g", nticks=6)
+    alt = f"Line chart of the {LOOKS[key][0]} loss of several trainings, {said}. {'; '.join(told)}."
+    return finish(fig, title=title, subtitle=said, alt=alt, height=420, showlegend=True, legend=LEGEND_BELOW)

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from asteroid_nb.bench.forecasts.roofline import measured, median_s, peaks
-from asteroid_nb.captured import CapturedLoss
+from asteroid_nb.captured import CapturedLoss, recorded
 from asteroid_nb.data.catalogue import sample
 from asteroid_nb.data.splits import Split, split
 from asteroid_nb.evaluation import evaluate
@@ -117,23 +117,10 @@ def forecasts(parts: Split, counts: tuple[int, ...], device: torch.device) -> li
             with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
                 rates = {"launched": fs / median_s(lambda: forecaster.forecast(window), device=device, rounds=5)}  # noqa: B023
                 if device.type == "cuda":
-                    replay = recorded_forecast(lambda: forecaster.forecast(window))  # noqa: B023
+                    replay = recorded(lambda: forecaster.forecast(window))  # noqa: B023
                     rates["recorded"] = fs / median_s(replay, device=device, rounds=20)
             found.append({"forecaster": name, "at_once": count, **rates})
     return found
-
-
-def recorded_forecast(work: Callable[[], Any]) -> Callable[[], None]:
-    """Return what replays a forecast."""
-    graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            work()
-    torch.cuda.current_stream().wait_stream(aside)
-    with torch.cuda.graph(graph):
-        work()
-    return graph.replay
 
 
 def main() -> None:

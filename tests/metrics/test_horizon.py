@@ -221,3 +221,12 @@ def test_a_forecaster_of_no_number_is_never_the_best(table):
         absolute={"bad": table.absolute["copy"], **table.absolute},
     )  # fmt: skip
     assert spoiled.best_of(["bad", "copy", "flat"]) == "flat"
+
+
+def test_a_forecast_is_right_up_to_the_lead_time_before_its_error_is_too_large(truth, table):
+    known = ErrorTable.of({"model": truth + 0.01 * np.arange(1, 7)[:, None, None]}, truth, dt_fs=2.0)
+    assert known.right_for_fs("model", 0.035).value == 6.0
+    assert known.right_for_fs("model", 0.005).value == 0.0
+    assert known.right_for_fs("model", 1.0) == (12.0, 12.0, 12.0)
+    found = table.right_for_fs("model", 0.035)
+    assert found.low <= found.value <= found.high and found.value in (4.0, 6.0, 8.0)

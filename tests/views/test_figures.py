@@ -12,11 +12,14 @@ from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.metrics import spectra
 from asteroid_nb.metrics import structure as measures
 from asteroid_nb.metrics.horizon import ErrorTable
+from asteroid_nb.metrics.price import Price
+from asteroid_nb.metrics.resampling import Interval
 from asteroid_nb.views import (
     attention,
     delay,
     horizon,
     per_atom,
+    price,
     ramachandran,
     state_network,
     state_parity,
@@ -24,6 +27,7 @@ from asteroid_nb.views import (
     state_scans,
     state_times,
     structure,
+    throughput,
     training,
     worst_windows,
 )
@@ -74,7 +78,22 @@ def all_figures():
         "torsions": structure.torsions(dict.fromkeys(names, rng.normal(size=50)), title=HOSTILE),
         "density_of_states": structure.density_of_states(dict.fromkeys(names, spectrum)),
         "loss_curve": training.loss_curve(history, title=HOSTILE),
+        "loss_curves": training.loss_curves({HOSTILE: history, "other": history}, title=HOSTILE),
+        **price_figures(),
         **state_figures(names),
+    }
+
+
+def price_figures():
+    priced = {HOSTILE: Price(once_s=50.0, per_fs_s=5e-5), "MD": Price(per_fs_s=0.01)}
+    right = dict.fromkeys(priced, Interval(20.0, 18.0, 21.0))
+    rates = {HOSTILE: {1: 1e3, 64: 1e5}}
+    return {
+        "price_over_time": price.price_over_time(priced, rival="MD", subtitle=HOSTILE),
+        "right_against_price": price.right_against_price(
+            right, priced, tolerated_ang=0.05, horizon_fs=32.0, simulation=priced["MD"], subtitle=HOSTILE
+        ),
+        "rate_over_batch": throughput.rate_over_batch(rates, levels={HOSTILE: 300.0}, subtitle=HOSTILE),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from asteroid_nb.bench.forecasts.arms import compared, record_of, usual_ridges
+from asteroid_nb.bench.forecasts.price import fs_per_s
 from asteroid_nb.bench.forecasts.protocols import Protocol
 from asteroid_nb.bench.forecasts.roofline import Peaks, Work, measured, median_s, peaks
 from asteroid_nb.bench.sources import Source
@@ -36,9 +37,6 @@ WARM_K = 500.0
 
 #: Times as fast as GFN2-xTB that forecasts shall be.
 FACTOR = 1000.0
-
-#: Of each timing.
-ROUNDS = 5
 
 
 def run(
@@ -80,8 +78,7 @@ def speed(run: Run, protocol: Protocol, source: Source, limits: Peaks, *, device
     skip = run.model.skip
     newton = [LearnedNewton(skip.potential, horizon=protocol.horizon)] if isinstance(skip, NewtonSkip) else []
     forecasters = [run, *newton, *(usual_ridges(parts)[:1] if device.type == "cpu" else [])]
-    span_fs = protocol.horizon * protocol.spacing_fs
-    rates = {one.name: [_rate(one, parts.test, n, span_fs, device) for n in BATCHES] for one in forecasters}
+    rates = {one.name: [fs_per_s(one, parts.test, at_once=n, device=device) for n in BATCHES] for one in forecasters}
     xtb = _xtb_fs_per_s(parts.test.trajectories[0])
     works = {"one forecast of 64 windows": _forecasting(run, parts.test, device), **_training(run, parts, device)}
     rows = [(name, *(f"{rate:,.0f}" for rate in each), _times(max(each), xtb)) for name, each in rates.items()]
@@ -106,13 +103,6 @@ def speed(run: Run, protocol: Protocol, source: Source, limits: Peaks, *, device
 
 def _times(rate: float, xtb: float | None) -> str:
     return "not known: tblite is not installed" if xtb is None else f"{rate / xtb:,.0f} ×"
-
-
-def _rate(forecaster: Any, windows: Windows, n: int, span_fs: float, device: torch.device) -> float:
-    window = windows.subset(most=n)[:].replace(future=None).to(device)
-    with torch.no_grad():
-        seconds = median_s(lambda: forecaster.forecast(window), device=device, rounds=ROUNDS)
-    return len(window) * span_fs / seconds
 
 
 def _xtb_fs_per_s(trajectory: Trajectory) -> float | None:
