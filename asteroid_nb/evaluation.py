@@ -11,8 +11,8 @@ from asteroid_nb.data.windows import Windows
 from asteroid_nb.errors import ModelMismatch
 from asteroid_nb.metrics.horizon import ErrorTable
 
-#: Windows forecast at a time.
-BATCH = 256
+#: Windows forecast at a time, and atoms in them, of which large systems have many in each.
+BATCH, BATCH_ATOMS = 256, 2**13
 
 
 @torch.no_grad()
@@ -32,10 +32,10 @@ def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTa
         if hasattr(forecaster, "stride_for"):
             forecaster.stride_for(windows.trajectories[0])
     chosen = windows.subset(most=most)
-    tables = []
-    for first in range(0, len(chosen), BATCH):
-        window = chosen[first : first + BATCH]
-        starts = chosen.starts[first : first + BATCH]
+    tables, together = [], min(BATCH, max(1, BATCH_ATOMS // chosen.molecule.n_atoms))
+    for first in range(0, len(chosen), together):
+        window = chosen[first : first + together]
+        starts = chosen.starts[first : first + together]
         seen = window.replace(future=None)
         tables.append(
             ErrorTable.of(

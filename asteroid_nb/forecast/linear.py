@@ -142,6 +142,11 @@ def chunk_windows(windows: Windows) -> int:
     return max(1, CHUNK_WINDOWS * CHUNK_ATOMS // max(CHUNK_ATOMS, windows.molecule.n_atoms))
 
 
+def looked_at_first(windows: Windows) -> int:
+    """Return how many windows, held in memory together, scales are taken from."""
+    return (4 if windows.molecule.n_atoms <= CHUNK_ATOMS else 2) * chunk_windows(windows)
+
+
 def mean_rmse(pairs: list[tuple[Tensor, Tensor]], weights: Tensor, offset: Tensor, *, horizon: int) -> float:
     """Return the error in Å of a linear map, averaged over lead times, on (features, targets) led by lead time."""
     errors = [

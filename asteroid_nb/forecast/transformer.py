@@ -15,7 +15,7 @@ from asteroid_nb.forecast.environment import Environment, State
 from asteroid_nb.forecast.frames import out_of
 from asteroid_nb.forecast.kinds import KindEmbedding, Kinds, likeness
 from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, causal, spatial_bias
-from asteroid_nb.forecast.linear import LinearSkip, chunk_windows
+from asteroid_nb.forecast.linear import LinearSkip, looked_at_first
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.placing import placed
 from asteroid_nb.forecast.settings import STISettings
@@ -257,7 +257,7 @@ class STITransformer(nn.Module):
             vary: returns the variants of a batch that a ridge map is fitted on.
             potential: of a start by Newton's equations, the options of `learn_potential`.
         """
-        some = self.prepare(train.subset(most=4 * chunk_windows(train))[:])
+        some = self.prepare(train.subset(most=looked_at_first(train))[:])
         self.environment.fit(some.history, self.rows)
         if isinstance(self.skip, NewtonSkip):
             with torch.enable_grad():
