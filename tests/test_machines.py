@@ -66,7 +66,7 @@ def assert_same_weights(found: Path, expected: Path) -> None:
     assert mine.keys() == theirs.keys()
     for name, value in theirs.items():
         off = float((mine[name].double() - value.double()).abs().max()) / trainings.FORECAST_FIT.learning_rate
-        assert off <= 0.02, f"{name} is off by {off:.1e} of a step"
+        assert off <= 0.05, f"{name} is off by {off:.1e} of a step"
 
 
 def same(one: Path, other: Path) -> bool:
