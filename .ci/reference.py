@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -33,11 +35,25 @@ def explain_named_tuples(module) -> None:
             thing.__new__.__module__ = module.__name__
 
 
+def explain_inherited_fields(module) -> None:
+    """Let a dataclass's module know the names that fields of its bases elsewhere are annotated with."""
+    for _, thing in inspect.getmembers(module, inspect.isclass):
+        if thing.__module__ != module.__name__ or not dataclasses.is_dataclass(thing):
+            continue
+        said = set(re.findall(r"\w+", " ".join(str(one.type) for one in dataclasses.fields(thing))))
+        for base in thing.__mro__[1:]:
+            known = vars(sys.modules[base.__module__])
+            for name in said & known.keys() - vars(module).keys():
+                setattr(module, name, known[name])
+
+
 def main() -> None:
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs"
     names = public()
     for name in names:
-        explain_named_tuples(importlib.import_module(name))
+        module = importlib.import_module(name)
+        explain_named_tuples(module)
+        explain_inherited_fields(module)
     pdoc.render.configure(docformat="google", show_source=False, search=False)
     pdoc.pdoc(*names, output_directory=out)
     print(f"{out / 'asteroid_nb.html'} and {len(names) - 1} more pages")

@@ -23,7 +23,7 @@ VERBS = sorted(anb.__all__)
 
 #: What the name of a number with a fraction ends in, and the numbers that have no unit.
 UNITS = ("_fs", "_ps", "_ang", "_K", "_eV", "_amu", "_per_fs", "_s", "_px", "_percent")
-WITHOUT_UNIT = {"largest", "level"}  # an attention weight, a share of samples
+WITHOUT_UNIT = {"largest", "level", "kept_loss"}  # an attention weight, a share of samples, a loss
 
 
 @pytest.fixture(scope="module")

@@ -125,6 +125,10 @@ def distances(positions: np.ndarray, *, cell: np.ndarray | None = None) -> None:
     if positions.shape[1] < 2:
         return
     nearest = _median_nearest(positions, cell)
+    if not math.isfinite(nearest):  # of a map alone: all else was looked at whole
+        raise InvalidTrajectory(
+            "Frames hold NaN or infinity: the file was damaged after it was written. Make it again."
+        )
     low, high = NEAREST_ANG
     if low <= nearest <= high:
         return

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from asteroid_nb.data import formats_ase, formats_mapped, formats_mdtraj, readers
 from asteroid_nb.data.formats_mapped import ENDING, PIECE_BYTES
+from asteroid_nb.data.spacing import agreed_dt_fs
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.errors import InvalidTrajectory, UnreadableFile
 from asteroid_nb.files import replacing
@@ -33,9 +34,10 @@ def convert(
 
     Args:
         source: a file that `load` reads; a trajectory; or pieces of one, in order, which need never be in memory
-            together. Of an archive (.npz) the whole is read all the same.
+            together. Archives (.npz), PDB and CIF files are read whole all the same.
         path: ends in .safetensors; written whole or not at all. Frames are kept in single precision.
-        top, dt_fs, stride, atoms: of the file, see `load`. Choose atoms here: selected later they are a copy in memory.
+        top, dt_fs: of a file, see `load`.
+        stride, atoms: of a file or a trajectory, see `load`. Choose atoms here: later they are a copy in memory.
 
     Raises:
         UnreadableFile: another ending, or what `load` raises of the source.
@@ -58,13 +60,16 @@ def asked(options: argparse.Namespace) -> None:
 
 
 def _parts(source: Any, *, atoms: Any, **options: Any) -> Iterable[Trajectory]:
+    readers.must_be_a_stride(options["stride"])
     if isinstance(source, Trajectory):
-        return formats_mapped.pieces(source)
+        return _of_trajectory(source, atoms=atoms, **options)
     if not isinstance(source, (str, Path)):
+        if atoms is not None or options != {"top": None, "dt_fs": None, "stride": 1}:
+            raise InvalidTrajectory("Pieces are written as they are: top, dt_fs, stride and atoms are for files.")
         return source
     file = readers.existing(Path(source))
     ending = file.suffix.lower()
-    if ending in readers.MDTRAJ:
+    if ending in readers.MDTRAJ and ending != ".cif":  # which MDTraj reads at once only
         return formats_mdtraj.pieces(file, **options, atoms=atoms, n_values=PIECE_VALUES)
     if ending in readers.ASE and options["top"] is None and not isinstance(atoms, str):
         del options["top"]
@@ -77,6 +82,19 @@ def _parts(source: Any, *, atoms: Any, **options: Any) -> Iterable[Trajectory]:
             f"{file} holds {len(found)} walkers; a mapped file holds one. Convert each: anb.convert(walker, …)."
         )
     return formats_mapped.pieces(found)
+
+
+def _of_trajectory(
+    source: Trajectory, *, top: Any, dt_fs: float | None, stride: int, atoms: Any
+) -> Iterable[Trajectory]:
+    if top is not None or isinstance(atoms, str):
+        raise InvalidTrajectory("A trajectory holds its atoms: leave top out, and choose atoms by their indices.")
+    agreed_dt_fs(source.dt_fs, dt_fs, path=source.name, why="")
+    parts = formats_mapped.pieces(source[::stride])
+    if atoms is None:
+        return parts
+    chosen = formats_mdtraj.chosen_atoms(atoms, source.n_atoms)
+    return (one.select(chosen) for one in parts)
 
 
 def _counted(parts: Iterable[Trajectory], bar: tqdm) -> Iterator[Trajectory]:

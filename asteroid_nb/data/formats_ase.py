@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: Ending → ASE's name of the format. ASE reads plain and CP2K's xyz as its extended form.
 FORMATS = {".traj": "traj", ".extxyz": "extxyz", ".xyz": "extxyz"}
 
+#: Frames that are there as ``ase.Atoms`` at a time, each of which needs kilobytes besides its coordinates.
+MOST_TOGETHER = 2000
+
 
 def read(path: Path, *, dt_fs: float | None, stride: int) -> Trajectory:
     """Return the frames of a file; ``dt_fs`` is between those of the file."""
@@ -30,13 +33,13 @@ def read(path: Path, *, dt_fs: float | None, stride: int) -> Trajectory:
 
 
 def pieces(path: Path, *, dt_fs: float | None, stride: int, n_values: int) -> Iterator[Trajectory]:
-    """Yield the frames of a file in parts of about ``n_values`` coordinates, in order."""
+    """Yield the frames of a file in parts of at most about ``n_values`` coordinates, in order."""
     with _ase_errors(path):
         frames = need("ase.io").iread(path, index=slice(None, None, stride), format=FORMATS[path.suffix.lower()])
         first = next(frames, None)
     if first is None:
         return
-    n_frames = max(1, n_values // (3 * len(first)))
+    n_frames = max(1, min(MOST_TOGETHER, n_values // (3 * len(first))))
     waiting = [first]
     while waiting:
         with _ase_errors(path):

@@ -46,13 +46,17 @@ def read(path: Path, *, dt_fs: float | None, stride: int) -> Trajectory:
         UnreadableFile: cut short, damaged, or no trajectory of ours.
     """
     about, arrays = _opened(path)
-    fields: dict[str, Any] = {key: np.array(arrays[key]) for key in FIXED if key in arrays}
-    fields |= {key: arrays[key][::stride] for key in PER_FRAME if key in arrays}
-    dt_fs = agreed_dt_fs(float(about["dt_fs"]), dt_fs, path=path, why="")
-    return Trajectory(
-        **fields, dt_fs=dt_fs * stride, name=about["name"],
-        provenance=json.loads(about["provenance"]),
-    )  # fmt: skip
+    try:
+        fields: dict[str, Any] = {key: np.array(arrays[key]) for key in FIXED if key in arrays}
+        fields |= {key: arrays[key][::stride] for key in PER_FRAME if key in arrays}
+        fields |= {"name": about["name"], "provenance": json.loads(about["provenance"])}
+        in_file = float(about["dt_fs"])
+        needed = [key for key in ("positions", "atomic_numbers") if key not in fields]
+        if needed:
+            raise KeyError(needed[0])
+    except (KeyError, ValueError, TypeError) as error:
+        raise UnreadableFile(f"{path} lacks or garbles what a trajectory needs ({error!r}). Convert again.") from error
+    return Trajectory(**fields, dt_fs=agreed_dt_fs(in_file, dt_fs, path=path, why="") * stride)
 
 
 def _opened(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
@@ -67,7 +71,7 @@ def _opened(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
             length = int.from_bytes(handle.read(8), "little")
             header = json.loads(handle.read(length))
         arrays = {name: _mapped(path, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"}
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableFile(f"{path} is cut short or damaged ({error}). Copy it again, or convert again.") from error
     return about, arrays
 
@@ -105,7 +109,10 @@ def write_pieces(parts: Iterable[Trajectory], path: Path) -> None:
         n_frames = 0
         for part in parts:
             if first is None:
-                first = part
+                first = _must_be_a_trajectory(part)
+                _header(
+                    first, 0, ["positions", *_also(first)]
+                )  # what cannot be said is told before anything is written
                 for key in _also(first):
                     files[key] = spools.enter_context(tempfile.TemporaryFile(dir=path.parent))
             _must_follow(part, first)
@@ -129,7 +136,17 @@ def _also(first: Trajectory) -> list[str]:
     return [key for key in PER_FRAME[1:] if getattr(first, key) is not None]
 
 
+def _must_be_a_trajectory(part: Any) -> Trajectory:
+    if not isinstance(part, Trajectory):
+        raise InvalidTrajectory(
+            f"Found {type(part).__name__}, needed is a file, a Trajectory or pieces of one. Convert several files one "
+            "by one; make a Trajectory of MDTraj's and ASE's objects first (asteroid_nb.data.readers.as_trajectory)."
+        )
+    return part
+
+
 def _must_follow(part: Trajectory, first: Trajectory) -> None:
+    _must_be_a_trajectory(part)
     same = part.same_atoms(first) and np.array_equal(part.masses, first.masses) and _also(part) == _also(first)
     if not (same and (part.n_frames == 1 or np.isclose(part.dt_fs, first.dt_fs, rtol=1e-3))):
         raise InvalidTrajectory(f"{part} cannot follow {first}: other atoms, masses, spacing or arrays.")
@@ -151,7 +168,7 @@ def _header(first: Trajectory, n_frames: int, keys: list[str]) -> bytes:
     shapes = {key: (n_frames, *getattr(first, key).shape[1:]) for key in keys}
     shapes |= {key: getattr(first, key).shape for key in FIXED if getattr(first, key) is not None}
     about = {"kind": KIND, "dt_fs": repr(first.dt_fs), "name": first.name}
-    entries: dict[str, Any] = {"__metadata__": about | {"provenance": json.dumps(dict(first.provenance))}}
+    entries: dict[str, Any] = {"__metadata__": about | {"provenance": _plain(first)}}
     at = 0
     for key, shape in shapes.items():
         kind = _stored(key)
@@ -163,3 +180,10 @@ def _header(first: Trajectory, n_frames: int, keys: list[str]) -> bytes:
     if len(text) > room:
         raise InvalidTrajectory(f"What is said of {first.name!r} needs {len(text)} bytes; {room} are kept for it.")
     return room.to_bytes(8, "little") + text.ljust(room)
+
+
+def _plain(first: Trajectory) -> str:
+    try:
+        return json.dumps(dict(first.provenance))
+    except TypeError as error:
+        raise InvalidTrajectory(f"The provenance of {first.name!r} is no JSON ({error}). Use plain values.") from error

@@ -59,22 +59,26 @@ def pieces(
     with _mdtraj_errors(path), still():
         iterator = iter(need("mdtraj").iterload(str(path), chunk=n_frames, stride=stride, **known))
     times: list[np.ndarray] = []
-    first_dt_fs, chosen = None, None
+    first, chosen = None, None
     while True:
         with _mdtraj_errors(path), still():
             loaded = next(iterator, None)
         if loaded is None or not loaded.n_frames:
             break
         times.append(loaded.time * units.FS_PER_PS)
-        if first_dt_fs is None:
-            in_file = even_dt_fs(times[0], path=path) if path.suffix.lower() in TIMED else None
-            first_dt_fs = _agreed(in_file, dt_fs, stride, path)
-            chosen = None if atoms is None else _indices(loaded.topology, atoms)
+        if first is None and atoms is not None:
+            chosen = _indices(loaded.topology, atoms)
         if chosen is not None:
             loaded = loaded.atom_slice(chosen)
-        yield from_mdtraj(loaded, dt_fs=first_dt_fs, name=path.stem, provenance={"file": path.name})
-    if path.suffix.lower() in TIMED and times:
-        agreed_dt_fs(even_dt_fs(np.concatenate(times), path=path), first_dt_fs, path=path, why="")
+        if first is None:
+            in_file = even_dt_fs(times[0], path=path) if path.suffix.lower() in TIMED else None
+            spacing_fs = _agreed(in_file, dt_fs, stride, path)
+            first = from_mdtraj(loaded, dt_fs=spacing_fs, name=path.stem, provenance={"file": path.name})
+            yield first
+        else:
+            yield first.replace(**_coordinates(loaded))
+    if path.suffix.lower() in TIMED and first is not None:
+        agreed_dt_fs(even_dt_fs(np.concatenate(times), path=path), first.dt_fs, path=path, why="")
 
 
 def _opening(path: Path, top: Any) -> tuple[Any, dict[str, Any]]:
@@ -195,10 +199,16 @@ def from_mdtraj(
         in_file = None if invented else even_dt_fs(times_ps * units.FS_PER_PS, path=name)
         dt_fs = agreed_dt_fs(in_file, None, path=name, why="its times are 0, 1, 2 … ps, which MDTraj also invents")
     numbers = _atomic_numbers(topology)
-    positions = np.asarray(loaded.xyz) * np.float32(units.ANG_PER_NM)
-    cell = None if loaded.unitcell_vectors is None else loaded.unitcell_vectors * units.ANG_PER_NM
-    bare = Trajectory(positions, numbers, dt_fs, cell=cell, name=name, provenance=provenance or {})
+    bare = Trajectory(
+        **_coordinates(loaded), atomic_numbers=numbers, dt_fs=dt_fs, name=name, provenance=provenance or {}
+    )
     return bare.replace(bonds=_bonds(topology, bare))
+
+
+def _coordinates(loaded: mdtraj.Trajectory) -> dict[str, Any]:
+    """Return positions and, where there is one, the box, in Å."""
+    cell = None if loaded.unitcell_vectors is None else loaded.unitcell_vectors * units.ANG_PER_NM
+    return {"positions": np.asarray(loaded.xyz) * np.float32(units.ANG_PER_NM), "cell": cell}
 
 
 def _atomic_numbers(topology: mdtraj.Topology) -> np.ndarray:

@@ -77,8 +77,7 @@ def load(
     if not isinstance(path, (str, Path)):
         return _load_several(path, top=top, dt_fs=dt_fs, name=name, stride=stride, atoms=atoms, energy_unit=energy_unit)
     path = existing(Path(path))
-    if isinstance(stride, bool) or not isinstance(stride, (int, np.integer)) or stride < 1:
-        raise InvalidTrajectory(f"The stride was {stride!r}; it must be a whole number of frames, 1 or more.")
+    must_be_a_stride(stride)
     try:
         found = _read(path, top=top, dt_fs=dt_fs, stride=int(stride), atoms=atoms, energy_unit=energy_unit)
     except InvalidTrajectory as error:
@@ -88,6 +87,12 @@ def load(
     if isinstance(found, Trajectory):
         return found if name is None else found.replace(name=name)
     return found if name is None else [one.replace(name=f"{name} walker {i}") for i, one in enumerate(found)]
+
+
+def must_be_a_stride(stride: Any) -> None:
+    """Raise `InvalidTrajectory` unless it is a whole number of frames."""
+    if isinstance(stride, bool) or not isinstance(stride, (int, np.integer)) or stride < 1:
+        raise InvalidTrajectory(f"The stride was {stride!r}; it must be a whole number of frames, 1 or more.")
 
 
 def _load_several(paths: Sequence[str | Path], *, name: str | None, **options: Any) -> list[Trajectory]:

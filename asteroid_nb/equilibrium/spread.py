@@ -82,5 +82,6 @@ def farthest(points: Float[np.ndarray, "points features"], n: int) -> Int[np.nda
     nearest = np.full(len(points), np.inf, dtype=points.dtype)
     while len(chosen) < n:
         nearest = np.minimum(nearest, ((points - points[chosen[-1]]) ** 2).sum(1))
+        nearest[chosen] = -1.0  # also where several points are one
         chosen.append(int(nearest.argmax()))
     return np.array(chosen[:n])

@@ -218,9 +218,9 @@ def _must_be_held_out(train: Frames, checked: Frames) -> None:
 
 
 def _rows(frames: Frames) -> Iterator[bytes]:
-    """Yield each frame's positions, without what fills it up."""
+    """Yield each frame's positions in single precision, as files keep them, without what fills it up."""
     for positions, numbers in zip(frames.positions, frames.atomic_numbers, strict=True):
-        yield positions[numbers > 0].tobytes()
+        yield positions[numbers > 0].astype(np.float32).tobytes()
 
 
 def _fingerprint(run: ForceFieldRun) -> str:

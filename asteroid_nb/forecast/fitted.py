@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,14 +13,27 @@ from asteroid_nb.data.windows import Windows
 
 
 class Stretch(NamedTuple):
-    """Frames ``first`` to ``last`` of the trajectory that begins with the structure ``start`` is the fingerprint of."""
+    """Frames ``first`` to ``last`` of the trajectory that begins with the structure ``start`` is the fingerprint of.
+
+    They are ``dt_fs`` apart; folders of before this was kept have 0.
+    """
 
     start: str
     first: int
     last: int
+    dt_fs: float = 0.0
+
+    @classmethod
+    def of(cls, kept: Sequence[Any]) -> Stretch:
+        """Return what a folder keeps."""
+        start, first, last, *dt_fs = kept
+        return cls(str(start), int(first), int(last), *map(float, dt_fs))
 
     def overlaps(self, other: Stretch) -> bool:
-        return self.start == other.start and self.first <= other.last and other.first <= self.last
+        """Return whether both cover a time in common, however many frames of it are stored."""
+        mine, theirs = (self.dt_fs, other.dt_fs) if self.dt_fs and other.dt_fs else (1.0, 1.0)
+        apart = self.first * mine > other.last * theirs or other.first * theirs > self.last * mine
+        return self.start == other.start and not apart
 
 
 def stretches(windows: Windows) -> list[Stretch]:
@@ -28,7 +42,8 @@ def stretches(windows: Windows) -> list[Stretch]:
     for number in np.unique(windows.starts[:, 0]):
         starts = windows.starts[windows.starts[:, 0] == number, 1]
         last = int(starts.max()) + windows.shape.span_frames - 1
-        found.append(Stretch(_fingerprint(windows.trajectories[number]), int(starts.min()), last))
+        trajectory = windows.trajectories[number]
+        found.append(Stretch(_fingerprint(trajectory), int(starts.min()), last, trajectory.dt_fs))
     return found
 
 

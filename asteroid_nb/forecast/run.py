@@ -181,7 +181,7 @@ class Run:
             history=[dict(entry) for entry in record["history"]],
             finished=bool(record["finished"]),
             stride_frames=int(record["stride_frames"]),
-            fitted=[Stretch(str(start), int(first), int(last)) for start, first, last in record["fitted"]],
+            fitted=[Stretch.of(kept) for kept in record["fitted"]],
             kept_loss=float(record["kept_loss"]) if "kept_loss" in record else None,
         )
 

@@ -72,6 +72,8 @@ class ForecastTask:
         data = {"dt_fs": self.train.dt_fs, "n_windows": len(self.train), "masses": molecule.masses.tolist()}
         reference = {"reference": molecule.reference.round(6).tolist()}
         some = {} if self.windows_per_epoch is None else {"windows_per_epoch": self.windows_per_epoch}
+        if len(self.checked) < min(MOST_VALIDATED, len(self.validation)):
+            some["n_checked"] = len(self.checked)
         settings = {**asdict(self.model.settings), **asdict(self.objective)}
         return {**settings, **data, **reference, "start": dict(self.start), **some}
 
@@ -248,8 +250,10 @@ def maker(
     windows_per_epoch: int | None = None,
 ) -> Callable[[STISettings, Mapping[str, Any] | None], ForecastTask]:
     """Return what makes a task, its model as the seed has it, from settings and options of a potential."""
-    if windows_per_epoch is not None and windows_per_epoch < 1:
-        raise InvalidSettings(f"windows_per_epoch was {windows_per_epoch}; an epoch needs one window or more.")
+    if windows_per_epoch is not None and windows_per_epoch < fit_settings.batch_size:
+        raise InvalidSettings(
+            f"windows_per_epoch was {windows_per_epoch}; an epoch needs one batch of {fit_settings.batch_size} or more."
+        )
 
     def task_of(settings: STISettings, potential: Mapping[str, Any] | None) -> ForecastTask:
         start = options_of_start(settings, fit_settings, potential)

@@ -210,6 +210,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     kept = options.out / "several_molecules.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"rows": []}
+    asked = {name: getattr(options, name) for name in ("epochs", "every", "batch", "preset", "stride")}
+    if found.setdefault("options", asked) != asked:
+        raise SystemExit(f"{kept} was made with {found['options']}, asked for is {asked}: give another --out.")
     found |= {"molecules": list(learnt), "about": _about(learnt, options)}
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     found["machine"] = f"one thread of a shared {platform.machine()} machine, no GPU; {versions}"

@@ -56,7 +56,7 @@ def test_others_can_read_the_file(full, tmp_path):
     assert arrays["atomic_numbers"].tolist() == full.atomic_numbers.tolist()
 
 
-@pytest.mark.parametrize("ending", [".xtc", ".nc", ".dcd", ".pdb", ".traj", ".extxyz", ".npz"])
+@pytest.mark.parametrize("ending", [".xtc", ".nc", ".dcd", ".pdb", ".cif", ".traj", ".extxyz", ".npz"])
 @pytest.mark.parametrize("stride", [1, 3])
 def test_a_file_is_converted_as_it_is_loaded(ending, stride, full, tmp_path, small_pieces):
     source = anb.save(full.replace(cell=None), tmp_path / f"file{ending}")
@@ -109,7 +109,8 @@ def test_a_source_that_fails_leaves_what_was_there(make, says, full, tmp_path, s
     kept = anb.save(full[:5], tmp_path / "one.safetensors")
     before = kept.read_bytes()
     with pytest.raises(AsteroidError, match=says):
-        anb.convert(make(full, tmp_path), kept, top=full)
+        source = make(full, tmp_path)
+        anb.convert(source, kept, **({"top": full} if isinstance(source, Path) else {}))
     assert kept.read_bytes() == before
     assert not list(tmp_path.glob(".unfinished*"))
 
@@ -182,7 +183,7 @@ def test_an_epoch_may_draw_some_windows(tmp_path):
     assert run.history[-1]["step"] == 2 * (70 // 16)
     with pytest.raises(AsteroidError, match="windows_per_epoch"):
         anb.train([one[:400] for one in walkers], windows_per_epoch=40, resume=True, **told)
-    with pytest.raises(AsteroidError, match="one window or more"):
+    with pytest.raises(AsteroidError, match="one batch of 16 or more"):
         anb.train([one[:400] for one in walkers], windows_per_epoch=0, **told)
 
 
@@ -200,3 +201,63 @@ def test_the_command_line_converts(full, tmp_path, capsys):
     assert main(["convert", str(source), *told, "--out", str(tmp_path / "heavy.safetensors")]) == 0
     assert "100 frames × 3 atoms" in capsys.readouterr().out
     assert main(["convert", str(source), "--out", str(tmp_path / "heavy.npz")]) == 2
+
+
+def test_a_trajectory_is_converted_with_the_stride_and_atoms_asked_for(full, tmp_path):
+    found = anb.load(anb.convert(full, tmp_path / "some.safetensors", stride=10, atoms=[2, 0]))
+    assert (found.n_frames, found.dt_fs, found.symbols) == (20, 5.0, ("O", "C"))
+    with pytest.raises(InvalidTrajectory, match="dt_fs=7 was given"):
+        anb.convert(full, tmp_path / "some.safetensors", dt_fs=7.0)
+    with pytest.raises(InvalidTrajectory, match="are for files"):
+        anb.convert(iter([full]), tmp_path / "some.safetensors", stride=2)
+
+
+@pytest.mark.parametrize("stride", [0, -1, 2.5, True])
+def test_a_stride_is_a_whole_number(stride, full, tmp_path):
+    with pytest.raises(InvalidTrajectory, match="whole number of frames"):
+        anb.convert(anb.save(full.replace(cell=None), tmp_path / "a.xtc"), tmp_path / "b.safetensors", stride=stride)
+
+
+@pytest.mark.parametrize("source", [lambda full: ["a.xtc"], lambda full: [full.to_mdtraj()]])
+def test_pieces_must_be_trajectories(source, full, tmp_path):
+    with pytest.raises(InvalidTrajectory, match="needed is a file, a Trajectory or pieces"):
+        anb.convert(source(full), tmp_path / "b.safetensors")
+
+
+def test_what_cannot_be_kept_is_told_before_anything_is_read(full, tmp_path):
+    def pieces():
+        yield full.replace(provenance={"made": object()})
+        raise AssertionError("a second piece was asked for")
+
+    with pytest.raises(InvalidTrajectory, match="is no JSON"):
+        anb.convert(pieces(), tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("lost", ["dt_fs", "name", "provenance", "positions", "atomic_numbers"])
+def test_a_file_that_lacks_a_part_is_told(lost, full, tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    path = anb.save(full, tmp_path / "all.safetensors")
+    with safe_open(path, "np") as whole:
+        about = {key: value for key, value in whole.metadata().items() if key != lost}
+    arrays = {key: value for key, value in load_file(path).items() if key != lost}
+    save_file(arrays, path, metadata=about)
+    with pytest.raises(UnreadableFile, match=f"lacks or garbles .*{lost}"):
+        anb.load(path)
+
+
+def test_frames_that_became_nan_are_told(full, tmp_path):
+    path = anb.save(full, tmp_path / "all.safetensors")
+    raw = bytearray(path.read_bytes())
+    raw[formats_mapped.HEADER_BYTES : formats_mapped.HEADER_BYTES + 27 * 4] = b"\xff" * 27 * 4
+    path.write_bytes(raw)
+    with pytest.raises(InvalidTrajectory, match="NaN or infinity"):
+        anb.load(path)
+
+
+def test_frames_of_any_number_are_kept_whole(full, tmp_path):
+    """51 frames of nine atoms leave what follows them at no multiple of eight bytes."""
+    odd = full[:51].replace(velocities=None, forces=None, cell=None)
+    found = anb.load(anb.save(odd, tmp_path / "odd.safetensors"))
+    assert np.array_equal(found.energies, odd.energies) and np.array_equal(found.masses, odd.masses)

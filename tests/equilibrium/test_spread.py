@@ -28,6 +28,10 @@ def test_every_choice_is_as_far_as_any_from_those_before():
         assert far[chosen[n]] == pytest.approx(far.max())
 
 
+def test_no_point_is_chosen_twice_where_several_are_one():
+    assert sorted(farthest(np.array([[0.0], [0], [1], [1], [2]]), 5)) == [0, 1, 2, 3, 4]
+
+
 def test_neither_turning_nor_an_exchange_of_equal_atoms_is_another_structure():
     one = ethanol()
     turned = np.asarray(one.positions) @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]]) + 3.0
