@@ -17,7 +17,18 @@ PACKAGE = ROOT / "asteroid_nb"
 
 #: Rooms a reader's own code may import from; benches, command line and their pages explain themselves by --help.
 ROOMS = ("data", "forecast", "states", "equilibrium", "metrics", "views", "widgets")
-MODULES = ("dashboard", "ablation", "errors", "evaluation", "fit_settings", "fitting", "processes", "rolling", "units")
+MODULES = (
+    "dashboard",
+    "one_door",
+    "ablation",
+    "errors",
+    "evaluation",
+    "fit_settings",
+    "fitting",
+    "processes",
+    "rolling",
+    "units",
+)
 
 
 def public() -> list[str]:

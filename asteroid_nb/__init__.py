@@ -50,7 +50,7 @@ _VERBS = {
     "calculator": "equilibrium.dynamics",
     "run_md": "equilibrium.md",
     "compare": "widgets.compare",
-    "explore": "dashboard",
+    "explore": "one_door",
     "explore_attention": "widgets.attention_door",
     "explore_delay": "widgets.delay",
     "explore_errors": "widgets.error_explorer",
@@ -67,7 +67,6 @@ _VERBS = {
 }
 
 if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds the two together
-    from asteroid_nb.dashboard import explore
     from asteroid_nb.data.backbone import backbone_torsions
     from asteroid_nb.data.catalogue import download, sample
     from asteroid_nb.data.conversion import convert
@@ -93,6 +92,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.forecast.training import train
     from asteroid_nb.health.diagnosis import doctor
     from asteroid_nb.metrics.first_look import check
+    from asteroid_nb.one_door import explore
     from asteroid_nb.reporting.report import report
     from asteroid_nb.rolling import rollout_quality
     from asteroid_nb.states.landscapes import four_wells, prinz
