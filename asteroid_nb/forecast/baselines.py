@@ -19,6 +19,9 @@ from asteroid_nb.forecast.linear import LinearSkip, Moments, best_strength, chun
 from asteroid_nb.forecast.placing import placed
 from asteroid_nb.shapes import Float
 
+#: Atoms that one ridge map sees all of.
+MOST_SEEN = 256
+
 #: Frames of history that the ridge maps may use; validation chooses.
 RIDGE_FRAMES = (2, 4, 8, 16)
 
@@ -213,9 +216,12 @@ class _RidgeMap(nn.Module):
 def rivals(train: Windows, validation: Windows) -> list[Baseline]:
     """Return every closed-form rival, fitted; the last is the local ridge that our network starts from.
 
-    Molecules of fewer than three atoms have no frames, and so no ridge in them.
+    Molecules of fewer than three atoms have no frames, and so no ridge in them; above `MOST_SEEN` atoms there is no
+    ridge map from all atoms to all, whose weights would not fit into memory.
     """
-    makes: list[Callable[[int], Baseline]] = [Copy, MeanOfHistory, ConstantVelocity, Autoregression, EquivariantRidge]
+    makes: list[Callable[[int], Baseline]] = [Copy, MeanOfHistory, ConstantVelocity, Autoregression]
+    if train.molecule.n_atoms <= MOST_SEEN:
+        makes.append(EquivariantRidge)
     if train.molecule.n_atoms >= 3:
         makes += [FrameRidge, lambda horizon: FrameRidge(horizon, frame="local")]
     bar = tqdm(makes, desc="rivals", unit="fit", leave=False)

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Windows, WindowShape
+from asteroid_nb.forecast import baselines
 from asteroid_nb.forecast.baselines import (
     Autoregression,
     ConstantVelocity,
@@ -104,3 +105,12 @@ def test_two_atoms_have_no_frames_and_so_no_ridge_in_them():
     listed = rivals(windows, windows)
     assert [each.name for each in listed][-1] == "ridge, equivariant"
     assert error_ang(listed[-1], windows) < 0.05 * error_ang(listed[0], windows)
+
+
+def test_no_single_map_sees_all_of_a_large_system(monkeypatch):
+    train, validation = training(), validating()
+    everyone = [one.name for one in rivals(train, validation)]
+    monkeypatch.setattr(baselines, "MOST_SEEN", train.molecule.n_atoms - 1)
+    assert [one.name for one in rivals(train, validation)] == [
+        name for name in everyone if name != "ridge, equivariant"
+    ]
