@@ -9,12 +9,14 @@ import torch
 
 from asteroid_nb.data.windows import Windows
 from asteroid_nb.errors import ModelMismatch
+from asteroid_nb.memory import giving_back
 from asteroid_nb.metrics.horizon import ErrorTable
 
 #: Windows forecast at a time, and atoms in them, of which large systems have many in each.
-BATCH, BATCH_ATOMS = 256, 2**13
+BATCH, BATCH_ATOMS = 128, 2**13
 
 
+@giving_back()
 @torch.no_grad()
 def evaluate(forecasters: Any, windows: Windows, *, most: int = 1000) -> ErrorTable:
     """Return the errors of every forecaster on the same windows, spread evenly over them.

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.processes import how_many

@@ -1,8 +1,7 @@
 """The one training loop all wings use, on Lightning Fabric: devices, precision, progress, stop, resume.
 
-A wing hands in a `Task` (model, batches, loss, validation); everything else is the same for a laptop, a GPU and
-many nodes. What random numbers a step draws depends on the seed and the step alone, so a resumed training is the
-uninterrupted one.
+A wing hands in a `Task` (model, batches, loss, validation); all else is the same for a laptop, a GPU and many nodes.
+What random numbers a step draws depends on seed and step alone, so a resumed training is the uninterrupted one.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from asteroid_nb.captured import recorder
 from asteroid_nb.checkpoints import differing_tensor, load_checkpoint, save_checkpoint
 from asteroid_nb.errors import CorruptModel, ModelMismatch, TrainingDiverged
 from asteroid_nb.fit_settings import FitSettings, device_and_precision, make_fabric
+from asteroid_nb.memory import giving_back
 from asteroid_nb.processes import from_the_first, share_of
 from asteroid_nb.progress import Interruptible, Observer, Observers
 
@@ -38,9 +38,9 @@ class Task(Protocol):
     """What a wing must bring.
 
     It may also have ``identity``, a mapping of plain values (settings of the model and the loss, what the data are)
-    that a resumed training must share with the interrupted one; and ``measured``, numbers by name that each validation
-    leaves there and that join the epoch's record; and ``steps_alike``, True where a step does the same work for every
-    batch of one shape, whatever ``done`` is, and never waits for a GPU.
+    that a resumed training must share with the interrupted one; ``measured``, numbers by name that each validation
+    leaves and that join the epoch's record; ``steps_alike``, True where a step does the same work for every batch of
+    one shape, whatever ``done`` is, and never waits for a GPU.
     """
 
     @property
@@ -84,6 +84,7 @@ class FitResult:
     finished: bool = False
 
 
+@giving_back()
 def fit(
     task: Task,
     settings: FitSettings,
@@ -121,9 +122,8 @@ def fit(
 class _Loop:
     """State of a training: what a checkpoint holds and what an epoch changes.
 
-    Several processes share every batch, so that a step is that of one process. All decide alike, because one that left
-    alone would leave the others waiting for ever: losses are averaged over them, what the first one validates holds
-    for all, and whoever is asked to stop stops them all.
+    Several processes share every batch, so that a step is that of one process. All decide alike (one that left alone
+    would leave the others waiting): losses are averaged, the first one validates, who is asked to stop stops all.
     """
 
     def __init__(self, task: Task, settings: FitSettings, path: Path | None) -> None:

@@ -29,12 +29,15 @@ CLOSED_DOORS = {
     "metrics": WINGS | ENDS | {"fitting", "views"},
     "views": WINGS | ENDS | {"fitting"},
     "widgets": ENDS - {"widgets"},
-    **{room: WINGS | ENDS | {"data", "fitting", "metrics", "views"} for room in ("units", "errors", "files", "shapes")},
+    **{
+        room: WINGS | ENDS | {"data", "fitting", "metrics", "views"}
+        for room in ("units", "errors", "files", "memory", "shapes")
+    },
 }
 
 #: Rooms that training needs, which runs where only torch, Lightning, NumPy and e3nn are installed.
 TRAINING_ROOMS = WINGS | {
-    "captured", "data", "fitting", "fit_settings", "processes", "units", "errors", "files", "shapes"
+    "captured", "data", "fitting", "fit_settings", "memory", "processes", "units", "errors", "files", "shapes"
 }  # fmt: skip
 ABSENT_ON_A_GPU_MACHINE = {
     *(
@@ -138,7 +141,8 @@ import sys, time
 start = time.perf_counter()
 import asteroid_nb
 seconds = time.perf_counter() - start
-heavy = {"torch", "numpy", "lightning", "nglview", "plotly", "mdtraj", "ase", "ipywidgets", "scipy"} & set(sys.modules)
+heavy = {"torch", "numpy", "lightning_fabric", "nglview", "plotly", "mdtraj", "ase", "ipywidgets", "scipy"}
+heavy &= set(sys.modules)
 print(seconds, *sorted(heavy))
 """
 

@@ -58,7 +58,9 @@ def test_only_the_nglview_that_draws_is_allowed(version, fits):
 def test_binder_runs_the_tested_set_without_a_second_torch():
     binder = pins("binder/requirements.txt")
     assert binder == {package: TESTED[package] for package in binder}
-    assert not {"torch", "lightning", "e3nn"} & binder.keys(), "these draw in the CUDA build before postBuild chooses"
+    assert not {"torch", "lightning-fabric", "e3nn"} & binder.keys(), (
+        "these draw in the CUDA build before postBuild chooses"
+    )
     runtime = (ROOT / "binder/runtime.txt").read_text().strip().removeprefix("python-")
     assert Version(runtime) in Requirement(f"python{PROJECT['requires-python']}").specifier
 

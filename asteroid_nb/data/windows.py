@@ -132,6 +132,13 @@ class Window:
     def replace(self, **changes) -> Window:
         return dataclasses.replace(self, **changes)
 
+    def split(self, most: int) -> Iterator[Window]:
+        """Yield these windows, at most so many at a time."""
+        for first in range(0, len(self), most):
+            part = slice(first, first + most)
+            future = None if self.future is None else self.future[part]
+            yield self.replace(history=self.history[part], future=future, origin=self.origin[part])
+
     def place(self, positions: Float[Tensor, "windows frames atoms 3"]) -> Tensor:
         """Return positions of this window's frame where the trajectory has them."""
         return positions.to(self.origin.dtype) + self.origin[:, None, None]

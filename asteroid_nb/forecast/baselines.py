@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 
 from asteroid_nb.data.windows import Molecule, Window, Windows
 from asteroid_nb.forecast.environment import Environment, difference_matrix
-from asteroid_nb.forecast.linear import LinearSkip, Moments, best_strength, chunk_windows, mean_rmse
+from asteroid_nb.forecast.linear import LinearSkip, Moments, best_strength, chunk_windows, gathered_windows
 from asteroid_nb.forecast.placing import placed
+from asteroid_nb.memory import giving_back
 from asteroid_nb.shapes import Float
 
 #: Atoms that one ridge map sees all of.
@@ -89,13 +90,11 @@ class Autoregression(Baseline):
     def fit(self, train: Windows, validation: Windows) -> Autoregression:
         self.order = min(self.order, train.shape.history)
         self.name = f"AR({self.order})"
-        moments = Moments()
-        for window in train.enough().batches(chunk_windows(train)):
-            moments.add(*self._pairs(window))
-        pairs = [self._pairs(validation.subset(most=2 * chunk_windows(train))[:])]
-        error_of = lambda *solution: mean_rmse(pairs, *solution, horizon=self.horizon)  # noqa: E731
+        together = gathered_windows(train)
+        moments = Moments.of(map(self._pairs, train.enough().batches(together)))
+        judged = Moments.of(map(self._pairs, validation.subset(most=2 * chunk_windows(train)).batches(together)))
         size = float(moments.sums[2].diagonal(dim1=-2, dim2=-1).mean() / moments.count)
-        weights, _ = best_strength(moments, error_of, intercept=False, unit=1e-4 * size)
+        _, weights, _ = best_strength(moments, judged, horizon=self.horizon, intercept=False, unit=1e-4 * size)
         self.weights = weights[0].float()
         return self
 
@@ -118,18 +117,15 @@ class EquivariantRidge(Baseline):
     name = "ridge, equivariant"
 
     def fit(self, train: Windows, validation: Windows) -> EquivariantRidge:
-        chunk = chunk_windows(train)
+        chunk, together = chunk_windows(train), gathered_windows(train)
         some, best = train.subset(most=chunk)[:], torch.inf
         for frames in (f for f in RIDGE_FRAMES if f <= train.shape.history):
             self._set_frames(frames, some)
-            moments = Moments()
-            for window in train.enough().batches(chunk):
-                moments.add(*self._pairs(window))
-            pairs = [self._pairs(window) for window in validation.subset(most=2 * chunk).batches(chunk)]
-            error_of = lambda *solution: mean_rmse(pairs, *solution, horizon=self.horizon)  # noqa: E731, B023
-            solution = best_strength(moments, error_of, intercept=False)
-            if (error := error_of(*solution)) < best:
-                best, kept = error, (frames, self.scale, solution[0][0].float())
+            moments = Moments.of(map(self._pairs, train.enough().batches(together)))
+            judged = Moments.of(map(self._pairs, validation.subset(most=2 * chunk).batches(together)))
+            error, weights, _ = best_strength(moments, judged, horizon=self.horizon, intercept=False)
+            if error < best:
+                best, kept = error, (frames, self.scale, weights[0].float())
         self.frames, self.scale, self.weights = kept
         self.differences = difference_matrix(self.frames)
         return self
@@ -201,11 +197,12 @@ class _RidgeMap(nn.Module):
     def fit(self, train: Windows, validation: Windows) -> float:
         """Return the validation error in Å, averaged over lead times."""
         place = lambda window: placed(window, self.frame, self.reference)[0]  # noqa: E731
-        some = place(train.subset(most=4 * chunk_windows(train))[:])
-        self.environment.fit(some.history, torch.tensor([train.shape.history - 1]))
+        some = train.subset(most=4 * chunk_windows(train))
+        self.environment.fit(place(some[:]).history, torch.tensor([train.shape.history - 1]))
         self.skip.fit(self.environment, train, validation, place)
-        checked = validation.subset(most=chunk_windows(train))[:]
-        return float((self(checked) - checked.truth).square().mean((0, 2, 3)).sqrt().mean())
+        checked = validation.subset(most=chunk_windows(train))
+        squared = [(self(part) - part.truth).square().mean((2, 3)) for part in checked.batches(gathered_windows(train))]
+        return float(torch.cat(squared).mean(0).sqrt().mean())
 
     def forward(self, window: Window) -> Tensor:
         inside, back = placed(window.replace(future=None), self.frame, self.reference)
@@ -213,6 +210,7 @@ class _RidgeMap(nn.Module):
         return back(self.skip(self.environment(inside.history, present))[:, 0, 1:])
 
 
+@giving_back()
 def rivals(train: Windows, validation: Windows) -> list[Baseline]:
     """Return every closed-form rival, fitted; the last is the local ridge that our network starts from.
 

@@ -21,6 +21,9 @@ from asteroid_nb.shapes import Float, Int
 #: Atoms whose motion one atom's token holds; beyond, attention carries it.
 MOST_NEIGHBOURS = 32
 
+#: Windows whose states are held in memory together where scales are taken.
+TOGETHER = 256
+
 
 @dataclass(frozen=True)
 class State:
@@ -110,9 +113,11 @@ class Environment(nn.Module):
         Each order of differences has one scalar scale; in local frames, where components are invariants, each feature
         of a group has its own, but at least a hundredth of the order's (what spans the frame hardly moves in it).
         """
-        raw = self.raw(sequence, times)[0].flatten(0, 1)
-        self.mean.copy_(self.over_group(raw.mean(0)))
-        squared = self.over_group((raw - self.mean[self.group]).square().mean(0))
+        samples = len(sequence) * len(times)
+        raw_parts = lambda: (self.raw(part, times)[0].flatten(0, 1) for part in sequence.split(TOGETHER))  # noqa: E731
+        self.mean.copy_(self.over_group(sum(raw.sum(0) for raw in raw_parts()) / samples))
+        mean = self.mean[self.group]
+        squared = self.over_group(sum((raw - mean).square_().sum(0) for raw in raw_parts()) / samples)
         order = squared.mean((0, 2, 3), keepdim=True).sqrt().clamp(min=1e-8)
         own = torch.maximum(squared.sqrt(), 0.01 * order) if self.frame == "local" else order
         self.scale.copy_(own.expand_as(self.scale))

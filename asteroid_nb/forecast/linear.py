@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from asteroid_nb.shapes import Float
 #: Regularisation strengths tried on validation data, relative to unit-variance features.
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
-#: Windows gathered at a time while sums are accumulated, of systems up to so many atoms; of larger ones fewer.
+#: Windows looked at together, of systems up to so many atoms; of larger ones fewer.
 CHUNK_WINDOWS, CHUNK_ATOMS = 1024, 32
 
 #: Of its atoms that the largest group has, when groups of unequal size are brought to one.
@@ -25,35 +25,53 @@ MOST_REPEATS = 8
 
 
 class Moments:
-    """Running sums from which every ridge solution follows: count, means, XᵀX and XᵀY, in float64, per group."""
+    """Sums from which every ridge solution and its error follow: count, means, XᵀX, XᵀY, ΣY², in float64, per group."""
 
     def __init__(self) -> None:
         self.count, self.sums = 0, []
 
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[Tensor, Tensor]]) -> Moments:
+        """Return the sums over all pairs of features and targets, one held at a time."""
+        moments = cls()
+        for x, y in pairs:
+            moments.add(x, y)
+        return moments
+
     def add(self, x: Float[Tensor, "groups samples features"], y: Float[Tensor, "groups samples targets"]) -> None:
         x, y = x.double(), y.double()
-        new = [x.sum(1), y.sum(1), x.mT @ x, x.mT @ y]
-        self.sums = [old + more for old, more in zip(self.sums, new, strict=True)] if self.sums else new
+        new = [x.sum(1), y.sum(1), x.mT @ x, x.mT @ y, y.square().sum(1)]
+        self.sums = [old.add_(more) for old, more in zip(self.sums, new, strict=True)] if self.sums else new
         self.count += x.shape[1]
 
-    def solve(self, strength: float, *, intercept: bool) -> tuple[Tensor, Tensor]:
-        """Return weights [groups, features, targets] and intercepts [groups, targets]: least |y − xW − b|² + λ|W|²."""
-        mean_x, mean_y, xx, xy = [total / self.count for total in self.sums]
+    def solve(self, strengths: Iterable[float], *, intercept: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield weights [groups, features, targets] and intercepts [groups, targets]: least |y − xW − b|² + λ|W|²."""
+        mean_x, mean_y, xx, xy, _ = [total / self.count for total in self.sums]
         if intercept:
-            xx = xx - mean_x[:, :, None] * mean_x[:, None]
-            xy = xy - mean_x[:, :, None] * mean_y[:, None]
-        factor = torch.linalg.cholesky(xx + strength * torch.eye(xx.shape[-1], dtype=xx.dtype, device=xx.device))
-        weights = torch.cholesky_solve(xy, factor)
-        offset = mean_y - (mean_x[:, None] @ weights)[:, 0] if intercept else torch.zeros_like(mean_y)
-        return weights, offset
+            xx.baddbmm_(mean_x[:, :, None], mean_x[:, None], alpha=-1)
+            xy.baddbmm_(mean_x[:, :, None], mean_y[:, None], alpha=-1)
+        unregularised = xx.diagonal(dim1=-2, dim2=-1).clone()
+        for strength in strengths:
+            xx.diagonal(dim1=-2, dim2=-1).copy_(unregularised + strength)
+            weights = torch.cholesky_solve(xy, torch.linalg.cholesky(xx))
+            offset = mean_y - (mean_x[:, None] @ weights)[:, 0] if intercept else torch.zeros_like(mean_y)
+            yield weights, offset
+
+    def mean_rmse(self, weights: Tensor, offset: Tensor, *, horizon: int) -> float:
+        """Return the error in Å of a linear map on these pairs, averaged over lead times, which lead the targets."""
+        sum_x, sum_y, xx, xy, yy = self.sums
+        squared = (weights * (xx @ weights - 2 * xy)).sum(1) + yy
+        squared += offset * (self.count * offset + 2 * ((sum_x[:, None] @ weights)[:, 0] - sum_y))
+        return float((squared.clamp(min=0) / self.count).unflatten(-1, (horizon, -1)).mean((0, 2)).sqrt().mean())
 
 
 def best_strength(
-    moments: Moments, error_of: Callable[[Tensor, Tensor], float], *, intercept: bool, unit: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """Return the solution whose error on validation data is the smallest over `STRENGTHS`, in units of the features."""
-    solutions = [moments.solve(unit * strength, intercept=intercept) for strength in STRENGTHS]
-    return min(solutions, key=lambda solution: error_of(*solution))
+    moments: Moments, judged: Moments, *, horizon: int, intercept: bool, unit: float = 1.0
+) -> tuple[float, Tensor, Tensor]:
+    """Return error and solution of the strength, one of `STRENGTHS` in ``unit``, that validation likes best."""
+    solutions = moments.solve([unit * strength for strength in STRENGTHS], intercept=intercept)
+    judgements = [(judged.mean_rmse(*solution, horizon=horizon), *solution) for solution in solutions]
+    return min(judgements, key=lambda judgement: judgement[0])
 
 
 class LinearSkip(nn.Module):
@@ -109,15 +127,12 @@ class LinearSkip(nn.Module):
             return
         present = torch.tensor([train.shape.history - 1])
         moments = Moments()
-        chunk = chunk_windows(train)
-        for variant in (variant for window in train.enough().batches(chunk) for variant in vary(window)):
-            window = prepare(variant)
-            moments.add(*self._pairs(environment(window.history, present), window.truth))
-        checked = [prepare(window) for window in validation.subset(most=4 * chunk).batches(chunk)]
-        pairs = [self._pairs(environment(window.history, present), window.truth) for window in checked]
-        weights, offset = best_strength(
-            moments, lambda *solution: mean_rmse(pairs, *solution, horizon=self.horizon), intercept=True
-        )
+        pairs_of = lambda window: self._pairs(environment(window.history, present), window.truth)  # noqa: E731
+        batches = train.enough().batches(gathered_windows(train))
+        moments = Moments.of(pairs_of(prepare(variant)) for window in batches for variant in vary(window))
+        judged = validation.subset(most=4 * chunk_windows(train)).batches(gathered_windows(train))
+        checked = Moments.of(pairs_of(prepare(window)) for window in judged)
+        _, weights, offset = best_strength(moments, checked, horizon=self.horizon, intercept=True)
         self.weights.copy_(weights)
         self.offset.copy_(offset)
 
@@ -138,18 +153,15 @@ class LinearSkip(nn.Module):
 
 
 def chunk_windows(windows: Windows) -> int:
-    """Return how many windows are gathered at a time."""
+    """Return how many windows are looked at together."""
     return max(1, CHUNK_WINDOWS * CHUNK_ATOMS // max(CHUNK_ATOMS, windows.molecule.n_atoms))
+
+
+def gathered_windows(windows: Windows) -> int:
+    """Return how many windows are gathered at a time while sums are accumulated."""
+    return max(1, chunk_windows(windows) // 4)
 
 
 def looked_at_first(windows: Windows) -> int:
     """Return how many windows, held in memory together, scales are taken from."""
     return (4 if windows.molecule.n_atoms <= CHUNK_ATOMS else 2) * chunk_windows(windows)
-
-
-def mean_rmse(pairs: list[tuple[Tensor, Tensor]], weights: Tensor, offset: Tensor, *, horizon: int) -> float:
-    """Return the error in Å of a linear map, averaged over lead times, on (features, targets) led by lead time."""
-    errors = [
-        (x @ weights.float() + offset.float()[:, None] - y).square().unflatten(-1, (horizon, -1)) for x, y in pairs
-    ]
-    return float(torch.cat(errors, dim=1).mean((0, 1, 3)).sqrt().mean())

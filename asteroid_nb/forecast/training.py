@@ -153,7 +153,7 @@ class ForecastTask:
 
     def _error(self, forecast: Callable[[Window], Tensor], device: torch.device) -> Float[Tensor, " horizon"]:
         """Return the RMSE in Å by lead time on the validation windows."""
-        errors, together = [], max(1, min(256, chunk_windows(self.checked) // 4))
+        errors, together = [], max(1, min(128, chunk_windows(self.checked) // 4))
         for window in map(self.model.prepare, self.checked.batches(together, device=device)):
             errors.append((forecast(window) - window.truth).square().mean((2, 3)))
         return torch.cat(errors).mean(0).sqrt()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from asteroid_nb.data.windows import Molecule, Window, Windows
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.conjugate import Conjugate
-from asteroid_nb.forecast.environment import Environment, State
+from asteroid_nb.forecast.environment import TOGETHER, Environment, State
 from asteroid_nb.forecast.frames import out_of
 from asteroid_nb.forecast.kinds import KindEmbedding, Kinds, likeness
 from asteroid_nb.forecast.layers import Biases, Caches, DecoderLayer, EncoderLayer, causal, spatial_bias
@@ -264,14 +264,20 @@ class STITransformer(nn.Module):
                 self.skip.fit(train, validation, **potential)
         else:
             self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
-        rows = self._start(some.history, self.rows, self.environment(some.history, self.rows))
-        row_error = (rows[:, -1, 1:] - some.truth).square()
-        slot_error = (self.start_forecast(some) - some.truth).square() if self.autoregressive else row_error
+        errors = [[len(part) * error for error in self._start_errors(part)] for part in some.split(TOGETHER)]
+        row_error, slot_error, sti_error = (sum(parts) / len(some) for parts in zip(*errors, strict=True))
         for scale, error in ((self.row_scale, row_error), (self.slot_scale, slot_error)):
-            by_group = self.environment.over_group(error.mean((0, 3)).T)[self.environment.group].T
+            by_group = self.environment.over_group(error.T)[self.environment.group].T
             scale.copy_(by_group.sqrt().clamp(min=1e-6))
-        sti_error = (sti.forecast_from(rows, self.settings.rows, self.settings.history) - some.truth).square()
-        self.sti_scale.copy_(sti_error.mean((0, 2, 3)).sqrt().clamp(min=1e-6))
+        self.sti_scale.copy_(sti_error.sqrt().clamp(min=1e-6))
+
+    def _start_errors(self, window: Window) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean squared errors of the start: rows and slots [horizon, atoms], STI forecast [horizon]."""
+        rows = self._start(window.history, self.rows, self.environment(window.history, self.rows))
+        row_error = (rows[:, -1, 1:] - window.truth).square().mean((0, 3))
+        slots = self.start_forecast(window) if self.autoregressive else rows[:, -1, 1:]
+        sti_error = sti.forecast_from(rows, self.settings.rows, self.settings.history) - window.truth
+        return row_error, (slots - window.truth).square().mean((0, 3)), sti_error.square().mean((0, 2, 3))
 
 
 def _embedding(

@@ -26,7 +26,7 @@ OLDEST = {
     "plotly": "6",
     "numpy": "2.0",
     "torch": "2.11",
-    "lightning": "2.5",
+    "lightning-fabric": "2.5",
     "mdtraj": "1.11",
     "ase": "3.24",
     "deeptime": "0.4.4",

@@ -23,6 +23,7 @@ from asteroid_nb.forecast.baselines import (
     MeanOfHistory,
     rivals,
 )
+from asteroid_nb.forecast.linear import Moments
 
 
 class TestSimpleRivals(ForecasterContract):
@@ -96,6 +97,24 @@ def test_rivals_come_fitted_with_names_of_their_own():
         *("copy", "mean of history", "constant velocity", "AR(8)"),
         *("ridge, equivariant", "ridge, superposed", "ridge, local frames"),
     ]
+
+
+def test_the_error_from_sums_is_that_of_the_pairs_themselves():
+    x, y, weights, offset = (torch.randn(*shape).double() for shape in ((2, 50, 4), (2, 50, 6), (2, 4, 6), (2, 6)))
+    sums = Moments.of((x[:, part], y[:, part]) for part in (slice(20), slice(20, 50)))
+    squared = (x @ weights + offset[:, None] - y).square().unflatten(-1, (3, 2))
+    assert sums.mean_rmse(weights, offset, horizon=3) == pytest.approx(float(squared.mean((0, 1, 3)).sqrt().mean()))
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+def test_a_ridge_map_minimises_what_it_is_said_to(intercept):
+    x, y = torch.randn(1, 60, 3).double(), torch.randn(1, 60, 2).double() + 5
+    sums = Moments.of([(x, y)])
+    for strength, (weights, offset) in zip((0.1, 2.0), sums.solve((0.1, 2.0), intercept=intercept), strict=True):
+        free = [one.clone().requires_grad_() for one in ((weights, offset) if intercept else (weights,))]
+        error = x @ free[0] + (free[1][:, None] if intercept else 0) - y
+        (error.square().sum() / 60 + strength * free[0].square().sum()).backward()
+        assert all(float(one.grad.abs().max()) < 1e-10 for one in free)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_two_atoms_have_no_frames_and_so_no_ridge_in_them():
