@@ -115,9 +115,10 @@ class Environment(nn.Module):
         """
         samples = len(sequence) * len(times)
         raw_parts = lambda: (self.raw(part, times)[0].flatten(0, 1) for part in sequence.split(TOGETHER))  # noqa: E731
-        self.mean.copy_(self.over_group(sum(raw.sum(0) for raw in raw_parts()) / samples))
+        self.mean.copy_(self.over_group(torch.stack([raw.sum(0) for raw in raw_parts()]).sum(0) / samples))
         mean = self.mean[self.group]
-        squared = self.over_group(sum((raw - mean).square_().sum(0) for raw in raw_parts()) / samples)
+        squares = torch.stack([(raw - mean).square_().sum(0) for raw in raw_parts()])
+        squared = self.over_group(squares.sum(0) / samples)
         order = squared.mean((0, 2, 3), keepdim=True).sqrt().clamp(min=1e-8)
         own = torch.maximum(squared.sqrt(), 0.01 * order) if self.frame == "local" else order
         self.scale.copy_(own.expand_as(self.scale))
