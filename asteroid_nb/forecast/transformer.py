@@ -265,9 +265,8 @@ class STITransformer(nn.Module):
         else:
             self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
         errors = [[len(part) * error for error in self._start_errors(part)] for part in some.split(TOGETHER)]
-        row_error, slot_error, sti_error = (
-            torch.stack(parts).sum(0) / len(some) for parts in zip(*errors, strict=True)
-        )
+        means = [torch.stack(parts).sum(0) / len(some) for parts in zip(*errors, strict=True)]
+        row_error, slot_error, sti_error = means
         for scale, error in ((self.row_scale, row_error), (self.slot_scale, slot_error)):
             by_group = self.environment.over_group(error.T)[self.environment.group].T
             scale.copy_(by_group.sqrt().clamp(min=1e-6))
