@@ -198,7 +198,7 @@ class _RidgeMap(nn.Module):
         """Return the validation error in Å, averaged over lead times."""
         place = lambda window: placed(window, self.frame, self.reference)[0]  # noqa: E731
         some = train.subset(most=4 * chunk_windows(train))
-        self.environment.fit(place(some[:]).history, torch.tensor([train.shape.history - 1]))
+        self.environment.fit(place(some[:].replace(future=None)).history, torch.tensor([train.shape.history - 1]))
         self.skip.fit(self.environment, train, validation, place)
         checked = validation.subset(most=chunk_windows(train))
         squared = [(self(part) - part.truth).square().mean((2, 3)) for part in checked.batches(gathered_windows(train))]

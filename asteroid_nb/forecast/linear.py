@@ -57,21 +57,38 @@ class Moments:
             offset = mean_y - (mean_x[:, None] @ weights)[:, 0] if intercept else torch.zeros_like(mean_y)
             yield weights, offset
 
-    def mean_rmse(self, weights: Tensor, offset: Tensor, *, horizon: int) -> float:
-        """Return the error in Å of a linear map on these pairs, averaged over lead times, which lead the targets."""
+    def squared_error(self, weights: Tensor, offset: Tensor) -> Float[Tensor, "groups targets"]:
+        """Return the mean squared error of a linear map on these pairs."""
         sum_x, sum_y, xx, xy, yy = self.sums
         squared = (weights * (xx @ weights - 2 * xy)).sum(1) + yy
         squared += offset * (self.count * offset + 2 * ((sum_x[:, None] @ weights)[:, 0] - sum_y))
-        return float((squared.clamp(min=0) / self.count).unflatten(-1, (horizon, -1)).mean((0, 2)).sqrt().mean())
+        return squared.clamp(min=0) / self.count
+
+    def one_by_one(self) -> Iterator[Moments]:
+        """Yield each group's sums, from which its solution follows in a fraction of the memory."""
+        for group in range(len(self.sums[0])):
+            own = Moments()
+            own.count, own.sums = self.count, [total[group : group + 1] for total in self.sums]
+            yield own
 
 
 def best_strength(
     moments: Moments, judged: Moments, *, horizon: int, intercept: bool, unit: float = 1.0
 ) -> tuple[float, Tensor, Tensor]:
-    """Return error and solution of the strength, one of `STRENGTHS` in ``unit``, that validation likes best."""
-    solutions = moments.solve([unit * strength for strength in STRENGTHS], intercept=intercept)
-    judgements = [(judged.mean_rmse(*solution, horizon=horizon), *solution) for solution in solutions]
-    return min(judgements, key=lambda judgement: judgement[0])
+    """Return error and solution of the strength, one of `STRENGTHS` in ``unit``, that validation likes best.
+
+    The error is in Å, averaged over lead times, by which the targets are led.
+    """
+    strengths = [unit * strength for strength in STRENGTHS]
+    solved = [list(group.solve(strengths, intercept=intercept)) for group in moments.one_by_one()]
+    squared = [
+        torch.stack([group.squared_error(*solution)[0] for solution in solutions])
+        for group, solutions in zip(judged.one_by_one(), solved, strict=True)
+    ]
+    errors = torch.stack(squared).unflatten(-1, (horizon, -1)).mean((0, 3)).sqrt().mean(-1)
+    best = int(errors.argmin())
+    weights, offset = (torch.cat(parts) for parts in zip(*(solutions[best] for solutions in solved), strict=True))
+    return float(errors[best]), weights, offset
 
 
 class LinearSkip(nn.Module):
