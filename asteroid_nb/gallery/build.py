@@ -14,7 +14,7 @@ from pathlib import Path
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.files import replacing
 from asteroid_nb.gallery import browser
-from asteroid_nb.gallery.executing import NotebookFailed, executed, seconds
+from asteroid_nb.gallery.executing import NotebookFailed, cost_in_words, executed
 from asteroid_nb.gallery.index import Card, index_page
 from asteroid_nb.gallery.notebook import notebook_page
 
@@ -98,9 +98,7 @@ def _page(path: Path, out: Path, names: Sequence[str], *, resume: bool) -> Card:
     file = f"{path.stem}.html"
     n_bytes = _write(out / file, page.text)
     told = [_counted(page.n_molecules, "3D view"), _counted(page.n_figures, "figure")]
-    took = seconds(notebook)
-    told += [f"run in {took:.0f} s"] if took is not None else []
-    words = ", ".join([path.stem, *filter(None, told), f"{n_bytes / 1e6:.1f} MB"])
+    words = ", ".join(filter(None, [path.stem, *told, cost_in_words(notebook), f"a page of {n_bytes / 1e6:.1f} MB"]))
     return Card(file, page.title, words)
 
 

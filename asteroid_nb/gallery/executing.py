@@ -53,21 +53,41 @@ def executed(path: Path, *, kept: Path | None = None, resume: bool = False) -> A
         former = read(kept)
         if _sources(former) == _sources(notebook):
             return former
-    began = time.perf_counter()
+    began, most_mb = time.perf_counter(), [0.0]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            _client(notebook, folder).execute()
+            client = _client(notebook, folder)
+            client.on_cell_executed = lambda **_: most_mb.append(_most_mb(client))
+            client.execute()
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise NotebookFailed(f"{path.name} ended early: {strip_ansi(str(error))}") from error
-    notebook.metadata[RECORD] = {"seconds": round(time.perf_counter() - began, 1)}
+    notebook.metadata[RECORD] = {"seconds": round(time.perf_counter() - began, 1), "most_mb": round(max(most_mb))}
     if kept is not None:
         _write(notebook, kept)
     return notebook
 
 
-def seconds(notebook: Any) -> float | None:
-    """Return how long the notebook took to run, None if it does not say."""
-    return notebook.metadata.get(RECORD, {}).get("seconds")
+def cost(notebook: Any) -> tuple[float, float] | None:
+    """Return the seconds it took to run and the most MB its kernel held, 0 where the system did not say; None if unrun."""
+    record = notebook.metadata.get(RECORD, {})
+    return (record["seconds"], record.get("most_mb", 0)) if "seconds" in record else None
+
+
+def cost_in_words(notebook: Any) -> str:
+    """Return what it cost to run, nothing where it does not say."""
+    told = cost(notebook)
+    if told is None:
+        return ""
+    return f"run in {told[0]:.0f} s" + (f", at most {told[1]:.0f} MB" if told[1] else "")
+
+
+def _most_mb(client: Any) -> float:
+    """Return the most memory that the kernel has had resident, 0 where the system does not say."""
+    try:
+        status = Path(f"/proc/{client.km.provisioner.pid}/status").read_text(encoding="ascii")
+    except (OSError, AttributeError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
 
 
 def _client(notebook: Any, folder: str) -> Any:

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from asteroid_nb import __version__
-from asteroid_nb.gallery.executing import seconds
+from asteroid_nb.gallery.executing import cost_in_words
 from asteroid_nb.gallery.views import Views
 from asteroid_nb.reporting.offline import held, nglview, packed, plotly, script, text_of
 
@@ -148,6 +148,5 @@ def _code_colours() -> str:
 
 
 def _footer(notebook: Any, name: str) -> str:
-    took = seconds(notebook)
-    run = f", run in {took:.0f} s" if took is not None else ""
+    run = f", {words}" if (words := cost_in_words(notebook)) else ""
     return f"Made by asteroid_nb {__version__} from {name}{run}. The page fetches nothing and needs no kernel."

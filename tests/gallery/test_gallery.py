@@ -17,7 +17,7 @@ import asteroid_nb as anb
 from asteroid_nb.cli import EXIT_INPUT, main
 from asteroid_nb.errors import UnreadableFile
 from asteroid_nb.gallery import browser, build
-from asteroid_nb.gallery.executing import NotebookFailed, executed, seconds
+from asteroid_nb.gallery.executing import NotebookFailed, cost, executed
 from asteroid_nb.gallery.index import Card, index_page
 from asteroid_nb.gallery.notebook import notebook_page
 from asteroid_nb.gallery.views import STATE, Views
@@ -71,7 +71,9 @@ def test_text_code_and_print_stand_in_it(page):
     assert page.title == "Does it <move>?" and "<title>Does it &lt;move&gt;?</title>" in page.text
     assert "1 &lt; 2 &amp; &lt;b&gt;text&lt;/b&gt;" in page.text
     assert "$x^2$" in page.text
-    assert f"run in {seconds(shown_notebook()):.0f} s" in page.text
+    seconds, most_mb = cost(shown_notebook())
+    assert f"run in {seconds:.0f} s, at most {most_mb:.0f} MB" in page.text
+    assert most_mb > 20
 
 
 def test_links_lead_to_pages_where_there_are_some(page):

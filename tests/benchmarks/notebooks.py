@@ -1,0 +1,54 @@
+"""Every notebook run once from top to bottom: seconds, and the most memory its kernel held.
+
+python tests/benchmarks/notebooks.py
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from asteroid_nb.finding import Finding, Rule, write
+from asteroid_nb.gallery.executing import cost, executed
+
+MOST_S, MOST_TOGETHER_S, MOST_MB, MOST_LINES = 120, 1200, 600, 6
+
+NOTE = (
+    "Each in a kernel of its own, one after the other, on two threads; memory is the most the kernel had resident "
+    "(VmHWM), libraries and what it shares with other processes included. Torch and Lightning Fabric alone take 296 MB."
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--notebooks", nargs="+", type=Path, default=sorted(Path("notebooks").glob("[0-9]*.ipynb")))
+    parser.add_argument("--out", type=Path, default=Path("tests/benchmarks/results"))
+    options = parser.parse_args()
+    rows, lines = [], []
+    for path in options.notebooks:
+        notebook = executed(path)
+        seconds, most_mb = cost(notebook) or (np.nan, np.nan)
+        lines += [len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code"]
+        print(f"{path.name}: {seconds:.0f} s, {most_mb:.0f} MB", flush=True)
+        rows.append((path.stem, round(seconds), round(most_mb)))
+    times, memories = (np.array([row[column] for row in rows]) for column in (1, 2))
+    middle = float(np.median(lines))
+    rules = [
+        _at_most(MOST_S, "s, each", times.max()),
+        _at_most(MOST_TOGETHER_S, "s, together", times.sum()),
+        _at_most(MOST_MB, "MB, each", memories.max()),
+        _at_most(MOST_LINES, "lines in a code cell, median", middle),
+    ]
+    finding = Finding(key="N", title="What does it cost to open them?", head=("notebook", "seconds", "most memory, MB"),
+                      rows=rows, rules=rules, note=NOTE)  # fmt: skip
+    print(write(options.out, "notebooks", [finding], command="python tests/benchmarks/notebooks.py"))
+
+
+def _at_most(limit: float, of: str, found: float) -> Rule:
+    return Rule(asked=f"at most {limit} {of}", holds=bool(found <= limit), measured=f"{found:g}")
+
+
+if __name__ == "__main__":
+    main()
