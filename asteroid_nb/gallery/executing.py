@@ -68,7 +68,7 @@ def executed(path: Path, *, kept: Path | None = None, resume: bool = False) -> A
 
 
 def cost(notebook: Any) -> tuple[float, float] | None:
-    """Return the seconds it took to run and the most MB its kernel held, 0 where the system did not say; None if unrun."""
+    """Return seconds and the most MB the kernel held, 0 where the system did not say; None if it was not run."""
     record = notebook.metadata.get(RECORD, {})
     return (record["seconds"], record.get("most_mb", 0)) if "seconds" in record else None
 

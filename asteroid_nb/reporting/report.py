@@ -11,12 +11,14 @@ from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.exhibit import Exhibit
 from asteroid_nb.files import replacing
 from asteroid_nb.forecast.run import Run
+from asteroid_nb.memory import giving_back
 from asteroid_nb.metrics.horizon import ErrorTable
 from asteroid_nb.reporting.contents import chosen_windows, contents, packed_windows
 from asteroid_nb.reporting.page import page
 from asteroid_nb.views.colour_bar import colour_bar
 
 
+@giving_back()
 def report(
     run: Run, path: str | Path, *, errors: ErrorTable | None = None, most_windows: int = 200, title: str | None = None
 ) -> Path:

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.forecast.run import Run
+from asteroid_nb.memory import giving_back
 from asteroid_nb.metrics.horizon import ErrorTable
 
-#: Windows whose forecasts are compared.
-MOST = 256
+#: Windows whose forecasts are compared, and how many of them are forecast at a time.
+MOST, TOGETHER = 256, 64
 
 
 class Mixed:
@@ -39,6 +40,7 @@ class Mixed:
             return self.run.forecast(window)
 
 
+@giving_back()
 def differences(run: Run, windows: Windows, *, most: int = MOST) -> ErrorTable:
     """Return how far rounding moves a run's forecasts, as errors against its own with all digits, and its error.
 
@@ -51,10 +53,10 @@ def differences(run: Run, windows: Windows, *, most: int = MOST) -> ErrorTable:
     chosen = windows.subset(most=most)
     window = chosen[:]
     seen = window.replace(future=None)
-    exact = run.forecast(seen)
+    exact = _forecast(run, seen)
     found: dict[str, Any] = {
-        "positions in bfloat16": Mixed(run, positions_too=True).forecast(seen) - exact,
-        "network in bfloat16": Mixed(run).forecast(seen) - exact,
+        "positions in bfloat16": _forecast(Mixed(run, positions_too=True), seen) - exact,
+        "network in bfloat16": _forecast(Mixed(run), seen) - exact,
         "the forecast's own error": window.truth - exact,
     }
     return ErrorTable.of(
@@ -65,3 +67,7 @@ def differences(run: Run, windows: Windows, *, most: int = MOST) -> ErrorTable:
         starts=chosen.starts[:, 1],
         walkers=chosen.starts[:, 0],
     )
+
+
+def _forecast(forecaster: Any, seen: Window) -> Tensor:
+    return torch.cat([forecaster.forecast(part) for part in seen.split(TOGETHER)])

@@ -18,13 +18,11 @@ from asteroid_nb.errors import InvalidTrajectory, ModelMismatch
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import ObjectiveSettings
 from asteroid_nb.forecast.training import ForecastTask
+from asteroid_nb.memory import giving_back
 from asteroid_nb.metrics.price import Price
 
-#: Windows forecast together.
-AT_ONCE = (1, 4, 16, 64, 256)
-
-#: Windows in a step of training.
-BATCHES = (8, 32, 128)
+#: Windows forecast together, and windows in a step of training; a GPU is also given four times the most.
+AT_ONCE, BATCHES = (1, 4, 16, 64), (8, 16, 32)
 
 #: Of each timing.
 ROUNDS = 5
@@ -61,18 +59,25 @@ def of_forecasts(forecaster: Any, windows: Windows, *, at_once: int = 64, once_s
     return Price(once_s=once_s, per_fs_s=1 / fs_per_s(forecaster, windows, at_once=at_once))
 
 
+@giving_back()
 def rates(
-    forecasters: Sequence[Any], windows: Windows, *, at_once: Sequence[int] = AT_ONCE
+    forecasters: Sequence[Any], windows: Windows, *, at_once: Sequence[int] | None = None
 ) -> dict[str, dict[int, float]]:
     """Return by name, and by how many windows are forecast together, the fs of trajectory forecast in a second.
 
     On a GPU also as one CUDA graph, by a name that ends in ", recorded".
     """
-    found = {one.name: {n: fs_per_s(one, windows, at_once=n) for n in at_once} for one in forecasters}
+    found = {}
     for one in forecasters:
+        sizes = at_once or _sizes(AT_ONCE, _device(one))
+        found[one.name] = {n: fs_per_s(one, windows, at_once=n) for n in sizes}
         if _device(one).type == "cuda":
-            found[f"{one.name}, recorded"] = {n: fs_per_s(one, windows, at_once=n, replayed=True) for n in at_once}
+            found[f"{one.name}, recorded"] = {n: fs_per_s(one, windows, at_once=n, replayed=True) for n in sizes}
     return found
+
+
+def _sizes(sizes: tuple[int, ...], device: torch.device) -> tuple[int, ...]:
+    return (*sizes, 4 * max(sizes)) if device.type == "cuda" else sizes
 
 
 def fs_per_s(
@@ -99,7 +104,8 @@ def fs_per_s(
         return at_once * span_fs / median_s(work, device=device, rounds=ROUNDS)
 
 
-def training_rates(run: Run, *, batches: Sequence[int] = BATCHES) -> dict[str, dict[int, float]]:
+@giving_back()
+def training_rates(run: Run, *, batches: Sequence[int] | None = None) -> dict[str, dict[int, float]]:
     """Return by name and windows in a step how many windows a second of training sees, forward and backward.
 
     In the precision that "auto" stands for; on a GPU also as one CUDA graph, by a name that ends in ", recorded". The
@@ -113,7 +119,7 @@ def training_rates(run: Run, *, batches: Sequence[int] = BATCHES) -> dict[str, d
     device, model = run.device, copy.deepcopy(run.model).train()
     kind = torch.bfloat16 if device.type == "cuda" else None
     found: dict[str, dict[int, float]] = {run.name: {}}
-    for size in batches:
+    for size in batches or _sizes(BATCHES, device):
         task = ForecastTask(model, run.split.train, run.split.validation, ObjectiveSettings(), size)
         batch = model.prepare(repeated(run.split.train, size, future=True).to(device))
 
