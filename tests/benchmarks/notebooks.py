@@ -1,6 +1,6 @@
 """Every notebook run once from top to bottom: seconds, and the most memory its kernel held.
 
-python tests/benchmarks/notebooks.py
+python tests/benchmarks/notebooks.py, or after `make gallery`, which has run them: … --kept gallery/executed
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ NOTE = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--notebooks", nargs="+", type=Path, default=sorted(Path("notebooks").glob("[0-9]*.ipynb")))
+    parser.add_argument("--kept", type=Path, help="folder of executed notebooks; those in it are not run again")
     parser.add_argument("--out", type=Path, default=Path("tests/benchmarks/results"))
     options = parser.parse_args()
     rows, lines = [], []
     for path in options.notebooks:
-        notebook = executed(path)
+        kept = None if options.kept is None else options.kept / path.name
+        notebook = executed(path, kept=kept, resume=True)
         seconds, most_mb = cost(notebook) or (np.nan, np.nan)
         lines += [len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code"]
         print(f"{path.name}: {seconds:.0f} s, {most_mb:.0f} MB", flush=True)
@@ -43,7 +45,8 @@ def main() -> None:
     ]
     finding = Finding(key="N", title="What does it cost to open them?", head=("notebook", "seconds", "most memory, MB"),
                       rows=rows, rules=rules, note=NOTE)  # fmt: skip
-    print(write(options.out, "notebooks", [finding], command="python tests/benchmarks/notebooks.py"))
+    made_by, told = ("", "") if options.kept is None else ("make gallery && ", f" --kept {options.kept}")
+    print(write(options.out, "notebooks", [finding], command=f"{made_by}python tests/benchmarks/notebooks.py{told}"))
 
 
 def _at_most(limit: float, of: str, found: float) -> Rule:
