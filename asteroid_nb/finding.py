@@ -61,18 +61,24 @@ class Finding:
         return "\n".join([f"### {self.key}. {self.title}", "", self.note, "", *rules, "", *table, ""])
 
 
-def write(folder: Path, name: str, findings: Sequence[Finding], *, command: str, about: str = "") -> Path:
+def write(
+    folder: Path,
+    name: str,
+    findings: Sequence[Finding],
+    *,
+    command: str,
+    about: str = "",
+    threads: str = "one thread for each training",
+) -> Path:
     """Write one Markdown page, the numbers behind it as JSON, and every drawing as a page of its own.
 
     Args:
         about: what to know when reading the page, after what made it.
+        threads: how many were used.
     """
     import torch
 
-    made = (
-        f"Made by `{command}` on {processor()} ({os.cpu_count()} cores, one thread for each training), torch "
-        f"{torch.__version__}."
-    )
+    made = f"Made by `{command}` on {processor()} ({os.cpu_count()} cores, {threads}), torch {torch.__version__}."
     said = f"{made} {about}".strip()
     failed = [f"{one.key}: {rule.asked}" for one in findings for rule in one.rules if rule.holds is False]
     summary = f"Rules that failed: {'; '.join(failed)}." if failed else "No rule failed."

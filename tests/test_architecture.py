@@ -52,6 +52,7 @@ ABSENT_ON_A_GPU_MACHINE = {
         "mdtraj",
         "nglview",
     ),
+    *("lightning", "pytorch_lightning", "torchmetrics"),  # of which Fabric alone is used
     *("openmm", "plotly", "pooch", "safetensors", "scipy", "sklearn", "tblite"),
 }
 TRAINED_WITH = [PACKAGE / "data/trajectory.py", PACKAGE / "data/windows.py", PACKAGE / "fitting.py"]

@@ -132,7 +132,7 @@ class Window:
     def replace(self, **changes) -> Window:
         return dataclasses.replace(self, **changes)
 
-    def split(self, most: int) -> Iterator[Window]:
+    def pieces(self, most: int) -> Iterator[Window]:
         """Yield these windows, at most so many at a time."""
         for first in range(0, len(self), most):
             part = slice(first, first + most)

@@ -92,10 +92,10 @@ class Autoregression(Baseline):
         self.name = f"AR({self.order})"
         together = gathered_windows(train)
         moments = Moments.of(map(self._pairs, train.enough().batches(together)))
-        judged = Moments.of(map(self._pairs, validation.subset(most=2 * chunk_windows(train)).batches(together)))
+        judged = map(self._pairs, validation.subset(most=2 * chunk_windows(train)).batches(together))
         size = float(moments.sums[2].diagonal(dim1=-2, dim2=-1).mean() / moments.count)
         _, weights, _ = best_strength(moments, judged, horizon=self.horizon, intercept=False, unit=1e-4 * size)
-        self.weights = weights[0].float()
+        self.weights = weights[0]
         return self
 
     def _seen(self, window: Window) -> Float[Tensor, "windows atoms 3 order"]:
@@ -122,10 +122,10 @@ class EquivariantRidge(Baseline):
         for frames in (f for f in RIDGE_FRAMES if f <= train.shape.history):
             self._set_frames(frames, some)
             moments = Moments.of(map(self._pairs, train.enough().batches(together)))
-            judged = Moments.of(map(self._pairs, validation.subset(most=2 * chunk).batches(together)))
+            judged = map(self._pairs, validation.subset(most=2 * chunk).batches(together))
             error, weights, _ = best_strength(moments, judged, horizon=self.horizon, intercept=False)
             if error < best:
-                best, kept = error, (frames, self.scale, weights[0].float())
+                best, kept = error, (frames, self.scale, weights[0])
         self.frames, self.scale, self.weights = kept
         self.differences = difference_matrix(self.frames)
         return self

@@ -17,7 +17,8 @@ from asteroid_nb.shapes import Float
 #: Regularisation strengths tried on validation data, relative to unit-variance features.
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
-#: Windows looked at together, of systems up to so many atoms; of larger ones fewer.
+#: Windows that are varied together, and by which validation windows are counted, of systems up to so many atoms; of
+#: larger ones fewer.
 CHUNK_WINDOWS, CHUNK_ATOMS = 1024, 32
 
 #: Of its atoms that the largest group has, when groups of unequal size are brought to one.
@@ -25,7 +26,7 @@ MOST_REPEATS = 8
 
 
 class Moments:
-    """Sums from which every ridge solution and its error follow: count, means, XᵀX, XᵀY, ΣY², in float64, per group."""
+    """Running sums from which every ridge solution follows: count, means, XᵀX and XᵀY, in float64, per group."""
 
     def __init__(self) -> None:
         self.count, self.sums = 0, []
@@ -40,13 +41,13 @@ class Moments:
 
     def add(self, x: Float[Tensor, "groups samples features"], y: Float[Tensor, "groups samples targets"]) -> None:
         x, y = x.double(), y.double()
-        new = [x.sum(1), y.sum(1), x.mT @ x, x.mT @ y, y.square().sum(1)]
+        new = [x.sum(1), y.sum(1), x.mT @ x, x.mT @ y]
         self.sums = [old.add_(more) for old, more in zip(self.sums, new, strict=True)] if self.sums else new
         self.count += x.shape[1]
 
     def solve(self, strengths: Iterable[float], *, intercept: bool) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield weights [groups, features, targets] and intercepts [groups, targets]: least |y − xW − b|² + λ|W|²."""
-        mean_x, mean_y, xx, xy, _ = [total / self.count for total in self.sums]
+        """Yield weights [groups, features, targets], intercepts [groups, targets]: least mean |y − xW − b|² + λ|W|²."""
+        mean_x, mean_y, xx, xy = [total / self.count for total in self.sums]
         if intercept:
             xx.baddbmm_(mean_x[:, :, None], mean_x[:, None], alpha=-1)
             xy.baddbmm_(mean_x[:, :, None], mean_y[:, None], alpha=-1)
@@ -57,15 +58,8 @@ class Moments:
             offset = mean_y - (mean_x[:, None] @ weights)[:, 0] if intercept else torch.zeros_like(mean_y)
             yield weights, offset
 
-    def squared_error(self, weights: Tensor, offset: Tensor) -> Float[Tensor, "groups targets"]:
-        """Return the mean squared error of a linear map on these pairs."""
-        sum_x, sum_y, xx, xy, yy = self.sums
-        squared = (weights * (xx @ weights - 2 * xy)).sum(1) + yy
-        squared += offset * (self.count * offset + 2 * ((sum_x[:, None] @ weights)[:, 0] - sum_y))
-        return squared.clamp(min=0) / self.count
-
     def one_by_one(self) -> Iterator[Moments]:
-        """Yield each group's sums, from which its solution follows in a fraction of the memory."""
+        """Yield each group's sums, not to be added to: from them its solution follows in a fraction of the memory."""
         for group in range(len(self.sums[0])):
             own = Moments()
             own.count, own.sums = self.count, [total[group : group + 1] for total in self.sums]
@@ -73,21 +67,30 @@ class Moments:
 
 
 def best_strength(
-    moments: Moments, judged: Moments, *, horizon: int, intercept: bool, unit: float = 1.0
+    moments: Moments, judged: Iterable[tuple[Tensor, Tensor]], *, horizon: int, intercept: bool, unit: float = 1.0
 ) -> tuple[float, Tensor, Tensor]:
-    """Return error and solution of the strength, one of `STRENGTHS` in ``unit``, that validation likes best.
+    """Return error and solution of the strength, one of `STRENGTHS` in ``unit``, that validation data like best.
 
-    The error is in Å, averaged over lead times, by which the targets are led.
+    Args:
+        judged: features and targets [groups, samples, …], led by lead time, of validation data, a batch at a time.
+
+    Returns:
+        The error in Å, averaged over lead times; weights and intercepts, in float32.
     """
     strengths = [unit * strength for strength in STRENGTHS]
     solved = [list(group.solve(strengths, intercept=intercept)) for group in moments.one_by_one()]
-    squared = [
-        torch.stack([group.squared_error(*solution)[0] for solution in solutions])
-        for group, solutions in zip(judged.one_by_one(), solved, strict=True)
+    solutions = [
+        [torch.cat(parts).float() for parts in zip(*groups, strict=True)] for groups in zip(*solved, strict=True)
     ]
-    errors = torch.stack(squared).unflatten(-1, (horizon, -1)).mean((0, 3)).sqrt().mean(-1)
+    squared, count = torch.zeros(len(strengths), horizon, dtype=torch.float64), 0
+    for x, y in judged:
+        for number, (weights, offset) in enumerate(solutions):
+            error = (x @ weights + offset[:, None] - y).square().unflatten(-1, (horizon, -1))
+            squared[number] += error.double().sum((0, 1, 3)).cpu()
+        count += y.numel() // horizon
+    errors = (squared / count).sqrt().mean(-1)
     best = int(errors.argmin())
-    weights, offset = (torch.cat(parts) for parts in zip(*(solutions[best] for solutions in solved), strict=True))
+    weights, offset = solutions[best]
     return float(errors[best]), weights, offset
 
 
@@ -144,12 +147,12 @@ class LinearSkip(nn.Module):
             return
         present = torch.tensor([train.shape.history - 1])
         moments = Moments()
+        chunk, together = chunk_windows(train), gathered_windows(train)
         pairs_of = lambda window: self._pairs(environment(window.history, present), window.truth)  # noqa: E731
-        batches = train.enough().batches(gathered_windows(train))
-        moments = Moments.of(pairs_of(prepare(variant)) for window in batches for variant in vary(window))
-        judged = validation.subset(most=4 * chunk_windows(train)).batches(gathered_windows(train))
-        checked = Moments.of(pairs_of(prepare(window)) for window in judged)
-        _, weights, offset = best_strength(moments, checked, horizon=self.horizon, intercept=True)
+        varied = (variant for window in train.enough().batches(chunk) for variant in vary(window))
+        moments = Moments.of(pairs_of(part) for variant in varied for part in prepare(variant).pieces(together))
+        judged = map(prepare, validation.subset(most=4 * chunk).batches(together))
+        _, weights, offset = best_strength(moments, map(pairs_of, judged), horizon=self.horizon, intercept=True)
         self.weights.copy_(weights)
         self.offset.copy_(offset)
 
@@ -170,12 +173,12 @@ class LinearSkip(nn.Module):
 
 
 def chunk_windows(windows: Windows) -> int:
-    """Return how many windows are looked at together."""
+    """Return how many windows make a chunk: small as they are read, but not as features."""
     return max(1, CHUNK_WINDOWS * CHUNK_ATOMS // max(CHUNK_ATOMS, windows.molecule.n_atoms))
 
 
 def gathered_windows(windows: Windows) -> int:
-    """Return how many windows are gathered at a time while sums are accumulated."""
+    """Return of how many windows all features are held at a time: a quarter of a chunk."""
     return max(1, chunk_windows(windows) // 4)
 
 

@@ -264,7 +264,7 @@ class STITransformer(nn.Module):
                 self.skip.fit(train, validation, **potential)
         else:
             self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
-        errors = [[len(part) * error for error in self._start_errors(part)] for part in some.split(TOGETHER)]
+        errors = [[len(part) * error for error in self._start_errors(part)] for part in some.pieces(TOGETHER)]
         means = [torch.stack(parts).sum(0) / len(some) for parts in zip(*errors, strict=True)]
         row_error, slot_error, sti_error = means
         for scale, error in ((self.row_scale, row_error), (self.slot_scale, slot_error)):

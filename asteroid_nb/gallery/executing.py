@@ -13,7 +13,7 @@ from asteroid_nb.files import replacing
 #: One cell may take so long.
 CELL_TIMEOUT_S = 1800
 
-#: Where an executed notebook keeps how long it took.
+#: Where an executed notebook keeps what it cost to run.
 RECORD = "asteroid_nb"
 
 
@@ -53,41 +53,44 @@ def executed(path: Path, *, kept: Path | None = None, resume: bool = False) -> A
         former = read(kept)
         if _sources(former) == _sources(notebook):
             return former
-    began, most_mb = time.perf_counter(), [0.0]
+    began, readings = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
         try:
             client = _client(notebook, folder)
-            client.on_cell_executed = lambda **_: most_mb.append(_most_mb(client))
+            client.on_cell_executed = lambda **_: readings.append(_most_mb(client))
             client.execute()
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise NotebookFailed(f"{path.name} ended early: {strip_ansi(str(error))}") from error
-    notebook.metadata[RECORD] = {"seconds": round(time.perf_counter() - began, 1), "most_mb": round(max(most_mb))}
+    notebook.metadata[RECORD] = {
+        "seconds": round(time.perf_counter() - began, 1),
+        "most_mb": readings[-1] if readings else None,
+    }
     if kept is not None:
         _write(notebook, kept)
     return notebook
 
 
-def cost(notebook: Any) -> tuple[float, float] | None:
-    """Return seconds and the most MB the kernel held, 0 where the system did not say; None if it was not run."""
+def cost(notebook: Any) -> tuple[float | None, float | None]:
+    """Return the seconds it took to run and the most MB its kernel held, each None where it is not known."""
     record = notebook.metadata.get(RECORD, {})
-    return (record["seconds"], record.get("most_mb", 0)) if "seconds" in record else None
+    return record.get("seconds"), record.get("most_mb")
 
 
 def cost_in_words(notebook: Any) -> str:
-    """Return what it cost to run, nothing where it does not say."""
-    told = cost(notebook)
-    if told is None:
-        return ""
-    return f"run in {told[0]:.0f} s" + (f", at most {told[1]:.0f} MB" if told[1] else "")
+    """Return what it cost to run, as far as that is known."""
+    seconds, most_mb = cost(notebook)
+    told = [f"run in {seconds:.0f} s" if seconds is not None else "", f"at most {most_mb:.0f} MB" if most_mb else ""]
+    return ", ".join(filter(None, told))
 
 
-def _most_mb(client: Any) -> float:
-    """Return the most memory that the kernel has had resident, 0 where the system does not say."""
+def _most_mb(client: Any) -> float | None:
+    """Return the most memory that the kernel has had resident, None where the system does not say."""
     try:
         status = Path(f"/proc/{client.km.provisioner.pid}/status").read_text(encoding="ascii")
     except (OSError, AttributeError):
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
+        return None
+    kib = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), None)
+    return None if kib is None else round(kib * 1024 / 1e6)
 
 
 def _client(notebook: Any, folder: str) -> Any:

@@ -7,14 +7,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from contracts.small_models import small_settings, training
+from contracts.small_models import small_settings, training, validating
 from straight_line import Watcher
 from torch.testing import assert_close
 from trained import ONE_EPOCH, TINY, same, shaken_ethanol
 from vibrating import vibrating_ethanol
 
-from asteroid_nb.data.windows import Windows
-from asteroid_nb.forecast import start
+from asteroid_nb.data.windows import Window, Windows
+from asteroid_nb.forecast import environment, linear, start, transformer
 from asteroid_nb.forecast.newton import can_be_learnt
 from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.settings import STISettings, preset
@@ -123,3 +123,24 @@ def test_the_start_stands_as_a_whole():
     model.stay_at_start()
     found = model.eval()(model.prepare(window))
     assert_close(found.forecast, model.at_once(model.prepare(window)), rtol=0, atol=1e-6)
+
+
+def test_the_start_does_not_depend_on_how_many_windows_are_held_at_a_time(monkeypatch):
+    train, validation = training(), validating()
+
+    def shaken(window: Window) -> list[Window]:
+        noise = torch.as_tensor(np.random.default_rng(0).standard_normal(window.history.shape)).float()
+        return [window.replace(history=window.history + 0.02 * noise)]
+
+    def fitted() -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = STITransformer(small_settings(), train.molecule)
+        model.fit_start(train, validation, shaken)
+        return model.state_dict()
+
+    whole = fitted()
+    monkeypatch.setattr(environment, "TOGETHER", 7)
+    monkeypatch.setattr(transformer, "TOGETHER", 7)
+    monkeypatch.setattr(linear, "gathered_windows", lambda windows: 7)
+    assert len(train) % 7
+    assert_close(fitted(), whole, rtol=1e-4, atol=1e-6)

@@ -13,7 +13,7 @@ from asteroid_nb.memory import giving_back
 from asteroid_nb.metrics.horizon import ErrorTable
 
 #: Windows whose forecasts are compared, and how many of them are forecast at a time.
-MOST, TOGETHER = 256, 64
+MOST, AT_A_TIME = 256, 64
 
 
 class Mixed:
@@ -70,4 +70,4 @@ def differences(run: Run, windows: Windows, *, most: int = MOST) -> ErrorTable:
 
 
 def _forecast(forecaster: Any, seen: Window) -> Tensor:
-    return torch.cat([forecaster.forecast(part) for part in seen.split(TOGETHER)])
+    return torch.cat([forecaster.forecast(part) for part in seen.pieces(AT_A_TIME)])

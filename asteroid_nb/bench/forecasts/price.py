@@ -21,8 +21,11 @@ from asteroid_nb.forecast.training import ForecastTask
 from asteroid_nb.memory import giving_back
 from asteroid_nb.metrics.price import Price
 
-#: Windows forecast together, and windows in a step of training; a GPU is also given four times the most.
-AT_ONCE, BATCHES = (1, 4, 16, 64), (8, 16, 32)
+#: Windows forecast together.
+AT_ONCE = (1, 4, 16, 64, 256)
+
+#: Windows in a step of training.
+BATCHES = (8, 32, 128)
 
 #: Of each timing.
 ROUNDS = 5
@@ -61,23 +64,17 @@ def of_forecasts(forecaster: Any, windows: Windows, *, at_once: int = 64, once_s
 
 @giving_back()
 def rates(
-    forecasters: Sequence[Any], windows: Windows, *, at_once: Sequence[int] | None = None
+    forecasters: Sequence[Any], windows: Windows, *, at_once: Sequence[int] = AT_ONCE
 ) -> dict[str, dict[int, float]]:
     """Return by name, and by how many windows are forecast together, the fs of trajectory forecast in a second.
 
     On a GPU also as one CUDA graph, by a name that ends in ", recorded".
     """
-    found = {}
+    found = {one.name: {n: fs_per_s(one, windows, at_once=n) for n in at_once} for one in forecasters}
     for one in forecasters:
-        sizes = at_once or _sizes(AT_ONCE, _device(one))
-        found[one.name] = {n: fs_per_s(one, windows, at_once=n) for n in sizes}
         if _device(one).type == "cuda":
-            found[f"{one.name}, recorded"] = {n: fs_per_s(one, windows, at_once=n, replayed=True) for n in sizes}
+            found[f"{one.name}, recorded"] = {n: fs_per_s(one, windows, at_once=n, replayed=True) for n in at_once}
     return found
-
-
-def _sizes(sizes: tuple[int, ...], device: torch.device) -> tuple[int, ...]:
-    return (*sizes, 4 * max(sizes)) if device.type == "cuda" else sizes
 
 
 def fs_per_s(
@@ -105,7 +102,7 @@ def fs_per_s(
 
 
 @giving_back()
-def training_rates(run: Run, *, batches: Sequence[int] | None = None) -> dict[str, dict[int, float]]:
+def training_rates(run: Run, *, batches: Sequence[int] = BATCHES) -> dict[str, dict[int, float]]:
     """Return by name and windows in a step how many windows a second of training sees, forward and backward.
 
     In the precision that "auto" stands for; on a GPU also as one CUDA graph, by a name that ends in ", recorded". The
@@ -119,7 +116,7 @@ def training_rates(run: Run, *, batches: Sequence[int] | None = None) -> dict[st
     device, model = run.device, copy.deepcopy(run.model).train()
     kind = torch.bfloat16 if device.type == "cuda" else None
     found: dict[str, dict[int, float]] = {run.name: {}}
-    for size in batches or _sizes(BATCHES, device):
+    for size in batches:
         task = ForecastTask(model, run.split.train, run.split.validation, ObjectiveSettings(), size)
         batch = model.prepare(repeated(run.split.train, size, future=True).to(device))
 
