@@ -26,8 +26,8 @@ THINNED = 4
 #: the errors; another run's errors differ by tens of per cent.
 SAME_ERRORS, ROUNDING_ANG = 0.03, 1e-4
 
-#: Windows measured when nobody brings a table.
-MOST_WINDOWS = 300
+#: Windows measured when nobody brings a table, and windows forecast at a time.
+MOST_WINDOWS, AT_A_TIME = 300, 64
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -132,11 +132,12 @@ class Exhibit:
         return self.pairs([window])[0]
 
     def pairs(self, windows: Sequence[int] | np.ndarray) -> list[tuple[Trajectory, Trajectory]]:
-        """Return truth and forecast of many windows, forecast together just as they were when they were measured."""
+        """Return truth and forecast of many windows, but for rounding those that were measured."""
         starts = np.stack([self.table.walkers[windows], self.table.starts[windows]], axis=1)
         shape = self.run.shape_for(self.trajectories[0])
         seen = Windows(self.trajectories, shape, starts=starts)[:].replace(future=None)
-        paths = torch.cat([seen.place(seen.history), seen.place(self.run.forecast(seen))], dim=1).numpy()
+        ahead = torch.cat([self.run.forecast(part) for part in seen.pieces(AT_A_TIME)])
+        paths = torch.cat([seen.place(seen.history), seen.place(ahead)], dim=1).numpy()
         if not np.isfinite(paths).all():
             raise InvalidTrajectory(
                 f"{self.name} predicts NaN or infinity in {(~np.isfinite(paths)).any((1, 2, 3)).sum()} of {len(paths)} "

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from asteroid_nb.data.windows import Molecule, Window, Windows
-from asteroid_nb.forecast.environment import Environment, difference_matrix
+from asteroid_nb.forecast.environment import TOGETHER, Environment, difference_matrix
 from asteroid_nb.forecast.linear import LinearSkip, Moments, best_strength, chunk_windows, gathered_windows
 from asteroid_nb.forecast.placing import placed
 from asteroid_nb.memory import giving_back
@@ -197,8 +197,8 @@ class _RidgeMap(nn.Module):
     def fit(self, train: Windows, validation: Windows) -> float:
         """Return the validation error in Å, averaged over lead times."""
         place = lambda window: placed(window, self.frame, self.reference)[0]  # noqa: E731
-        some = train.subset(most=4 * chunk_windows(train))
-        self.environment.fit(place(some[:].replace(future=None)).history, torch.tensor([train.shape.history - 1]))
+        some, present = train.subset(most=4 * chunk_windows(train)), torch.tensor([train.shape.history - 1])
+        self.environment.fit(lambda: (place(part).history for part in some.batches(TOGETHER)), present)
         self.skip.fit(self.environment, train, validation, place)
         checked = validation.subset(most=chunk_windows(train))
         squared = [(self(part) - part.truth).square().mean((2, 3)) for part in checked.batches(gathered_windows(train))]

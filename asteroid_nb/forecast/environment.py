@@ -6,6 +6,7 @@ position, velocity and acceleration stand apart, each scaled, so that a network 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import comb
 
@@ -107,18 +108,26 @@ class Environment(nn.Module):
         velocity = orders[:, :, 1] if self.seen_frames > 1 else torch.zeros_like(anchor)
         return rotated, frames, anchor, velocity
 
-    def fit(self, sequence: Tensor, times: Tensor) -> None:
+    def fit(self, sequences: Callable[[], Iterable[Tensor]], times: Tensor) -> None:
         """Set mean and scale from training windows.
 
         Each order of differences has one scalar scale; in local frames, where components are invariants, each feature
         of a group has its own, but at least a hundredth of the order's (what spans the frame hardly moves in it).
+
+        Args:
+            sequences: begins anew with each call to yield the windows [windows, frames, atoms, 3], a batch at a time.
         """
-        samples = len(sequence) * len(times)
-        raw_parts = lambda: (self.raw(part, times)[0].flatten(0, 1) for part in sequence.split(TOGETHER))  # noqa: E731
-        self.mean.copy_(self.over_group(torch.stack([raw.sum(0) for raw in raw_parts()]).sum(0) / samples))
+
+        def mean_of(value: Callable[[Tensor], Tensor]) -> Tensor:
+            total, count = self.mean.new_zeros(len(self.group), *self.mean.shape[1:], dtype=torch.float64), 0
+            for sequence in sequences():
+                raw = self.raw(sequence, times)[0].flatten(0, 1)
+                total, count = total + value(raw).sum(0), count + len(raw)
+            return self.over_group(total / count).to(self.mean.dtype)
+
+        self.mean.copy_(mean_of(lambda raw: raw))
         mean = self.mean[self.group]
-        squares = torch.stack([(raw - mean).square_().sum(0) for raw in raw_parts()])
-        squared = self.over_group(squares.sum(0) / samples)
+        squared = mean_of(lambda raw: (raw - mean).square())
         order = squared.mean((0, 2, 3), keepdim=True).sqrt().clamp(min=1e-8)
         own = torch.maximum(squared.sqrt(), 0.01 * order) if self.frame == "local" else order
         self.scale.copy_(own.expand_as(self.scale))

@@ -183,5 +183,5 @@ def gathered_windows(windows: Windows) -> int:
 
 
 def looked_at_first(windows: Windows) -> int:
-    """Return how many windows, held in memory together, scales are taken from."""
+    """Return how many windows scales are taken from."""
     return (4 if windows.molecule.n_atoms <= CHUNK_ATOMS else 2) * chunk_windows(windows)

@@ -257,20 +257,20 @@ class STITransformer(nn.Module):
             vary: returns the variants of a batch that a ridge map is fitted on.
             potential: of a start by Newton's equations, the options of `learn_potential`.
         """
-        some = self.prepare(train.subset(most=looked_at_first(train))[:])
-        self.environment.fit(some.history, self.rows)
+        some = train.subset(most=looked_at_first(train))
+        parts = lambda: map(self.prepare, some.batches(TOGETHER))  # noqa: E731
+        self.environment.fit(lambda: (part.history for part in parts()), self.rows)
         if isinstance(self.skip, NewtonSkip):
             with torch.enable_grad():
                 self.skip.fit(train, validation, **potential)
         else:
             self.skip.fit(self.environment, train, validation, self.prepare, vary=vary)
-        errors = [[len(part) * error for error in self._start_errors(part)] for part in some.pieces(TOGETHER)]
-        means = [torch.stack(parts).sum(0) / len(some) for parts in zip(*errors, strict=True)]
-        row_error, slot_error, sti_error = means
-        for scale, error in ((self.row_scale, row_error), (self.slot_scale, slot_error)):
+        errors = [[len(part) * error for error in self._start_errors(part)] for part in parts()]
+        row, slot, of_sti = (torch.stack(each).sum(0) / len(some) for each in zip(*errors, strict=True))
+        for scale, error in ((self.row_scale, row), (self.slot_scale, slot)):
             by_group = self.environment.over_group(error.T)[self.environment.group].T
             scale.copy_(by_group.sqrt().clamp(min=1e-6))
-        self.sti_scale.copy_(sti_error.sqrt().clamp(min=1e-6))
+        self.sti_scale.copy_(of_sti.sqrt().clamp(min=1e-6))
 
     def _start_errors(self, window: Window) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean squared errors of the start: rows and slots [horizon, atoms], STI forecast [horizon]."""
