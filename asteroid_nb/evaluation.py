@@ -13,7 +13,7 @@ from asteroid_nb.memory import giving_back
 from asteroid_nb.metrics.horizon import ErrorTable
 
 #: Windows forecast at a time, and atoms in them, of which large systems have many in each.
-BATCH, BATCH_ATOMS = 128, 2**13
+BATCH, BATCH_ATOMS = 64, 2**13
 
 
 @giving_back()

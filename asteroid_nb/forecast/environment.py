@@ -23,7 +23,7 @@ from asteroid_nb.shapes import Float, Int
 MOST_NEIGHBOURS = 32
 
 #: Windows whose states are held in memory together where scales are taken.
-TOGETHER = 256
+TOGETHER = 128
 
 
 @dataclass(frozen=True)

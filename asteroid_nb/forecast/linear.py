@@ -41,8 +41,14 @@ class Moments:
 
     def add(self, x: Float[Tensor, "groups samples features"], y: Float[Tensor, "groups samples targets"]) -> None:
         x, y = x.double(), y.double()
-        new = [x.sum(1), y.sum(1), x.mT @ x, x.mT @ y]
-        self.sums = [old.add_(more) for old, more in zip(self.sums, new, strict=True)] if self.sums else new
+        if not self.sums:
+            groups, features, targets = len(x), x.shape[-1], y.shape[-1]
+            shapes = (features,), (targets,), (features, features), (features, targets)
+            self.sums = [x.new_zeros(groups, *shape) for shape in shapes]
+        for total, new in zip(self.sums[:2], (x, y), strict=True):
+            total.add_(new.sum(1))
+        for total, new in zip(self.sums[2:], (x, y), strict=True):
+            total.baddbmm_(x.mT, new)
         self.count += x.shape[1]
 
     def solve(self, strengths: Iterable[float], *, intercept: bool) -> Iterator[tuple[Tensor, Tensor]]:

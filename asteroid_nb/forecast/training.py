@@ -153,7 +153,7 @@ class ForecastTask:
 
     def _error(self, forecast: Callable[[Window], Tensor], device: torch.device) -> Float[Tensor, " horizon"]:
         """Return the RMSE in Å by lead time on the validation windows."""
-        errors, together = [], min(128 if device.type == "cpu" else 256, gathered_windows(self.checked))
+        errors, together = [], min(64 if device.type == "cpu" else 256, gathered_windows(self.checked))
         for window in map(self.model.prepare, self.checked.batches(together, device=device)):
             errors.append((forecast(window) - window.truth).square().mean((2, 3)))
         return torch.cat(errors).mean(0).sqrt()

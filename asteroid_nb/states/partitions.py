@@ -10,7 +10,7 @@ from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
 from asteroid_nb.shapes import Float, Int
 
 #: Distances held at a time while the nearest centre is sought.
-CHUNK_VALUES = 2**22
+CHUNK_VALUES = 2**20
 
 
 def nearest_centre(coordinates: Any, centres: Any) -> Int[np.ndarray, " frames"]:

@@ -23,7 +23,7 @@ from asteroid_nb.states.windows import StateWindows, must_fit
 BLOCK_FRAMES = 256
 
 #: Windows that are scored together.
-SCORED_TOGETHER = 64
+SCORED_TOGETHER = 16
 
 Start = int | Sequence[int] | np.ndarray | None
 

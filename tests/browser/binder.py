@@ -24,7 +24,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 TOLD = ("ipykernel", "ipywidgets", "jupyterlab", "notebook", "nglview", "numpy", "torch")
 
 #: Peak of the kernel's own memory in MB; Binder guarantees 1 GB.
-PEAK_MB = "__import__('resource').getrusage(0).ru_maxrss // 1024"
+PEAK_MB = "__import__('resource').getrusage(0).ru_maxrss * 1024 // 10**6"
 
 #: What anywidget says two seconds after a widget began, should it not be ready; then it hears no more of the kernel.
 LATE = "[anywidget] Failed to initialize model"
