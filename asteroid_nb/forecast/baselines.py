@@ -193,6 +193,7 @@ class _RidgeMap(nn.Module):
         self.skip = LinearSkip(self.environment, horizon=horizon, kind="ridge")
         self.register_buffer("reference", torch.as_tensor(molecule.reference).float())
 
+    @giving_back()
     @torch.no_grad()
     def fit(self, train: Windows, validation: Windows) -> float:
         """Return the validation error in Å, averaged over lead times."""

@@ -184,8 +184,8 @@ def chunk_windows(windows: Windows) -> int:
 
 
 def gathered_windows(windows: Windows) -> int:
-    """Return of how many windows all features are held at a time: a quarter of a chunk."""
-    return max(1, chunk_windows(windows) // 4)
+    """Return of how many windows all features are held at a time: an eighth of a chunk."""
+    return max(1, chunk_windows(windows) // 8)
 
 
 def looked_at_first(windows: Windows) -> int:
