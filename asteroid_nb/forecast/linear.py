@@ -152,7 +152,6 @@ class LinearSkip(nn.Module):
         if self.kind != "ridge":
             return
         present = torch.tensor([train.shape.history - 1])
-        moments = Moments()
         chunk, together = chunk_windows(train), gathered_windows(train)
         pairs_of = lambda window: self._pairs(environment(window.history, present), window.truth)  # noqa: E731
         varied = (variant for window in train.enough().batches(chunk) for variant in vary(window))
