@@ -20,7 +20,7 @@ from asteroid_nb.fit_settings import make_fabric
 from asteroid_nb.fitting import FitSettings, fit
 from asteroid_nb.forecast.frames import random_rotations
 from asteroid_nb.forecast.kinds import Kinds
-from asteroid_nb.forecast.linear import chunk_windows, gathered_windows
+from asteroid_nb.forecast.linear import chunk_windows
 from asteroid_nb.forecast.losses import loss_terms, loss_weights
 from asteroid_nb.forecast.newton import NewtonSkip
 from asteroid_nb.forecast.run import Run
@@ -153,7 +153,8 @@ class ForecastTask:
 
     def _error(self, forecast: Callable[[Window], Tensor], device: torch.device) -> Float[Tensor, " horizon"]:
         """Return the RMSE in Å by lead time on the validation windows."""
-        errors, together = [], min(64 if device.type == "cpu" else 256, gathered_windows(self.checked))
+        errors, most = [], 64 if device.type == "cpu" else 256
+        together = max(1, min(most, chunk_windows(self.checked) // 4))
         for window in map(self.model.prepare, self.checked.batches(together, device=device)):
             errors.append((forecast(window) - window.truth).square().mean((2, 3)))
         return torch.cat(errors).mean(0).sqrt()
