@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from asteroid_nb.captured import recorder
 from asteroid_nb.checkpoints import differing_tensor, load_checkpoint, save_checkpoint
@@ -27,6 +26,7 @@ from asteroid_nb.fit_settings import FitSettings, device_and_precision, make_fab
 from asteroid_nb.memory import giving_back
 from asteroid_nb.processes import from_the_first, share_of
 from asteroid_nb.progress import Interruptible, Observer, Observers
+from asteroid_nb.running_average import RunningAverage
 
 __all__ = ["FitResult", "FitSettings", "Task", "fit"]
 
@@ -128,17 +128,16 @@ class _Loop:
 
     def __init__(self, task: Task, settings: FitSettings, path: Path | None) -> None:
         self.task, self.settings, self.path = task, settings, path
-        self.fabric = make_fabric(settings)
-        self.steps_per_epoch = task.n_steps
+        self.fabric, self.steps_per_epoch = make_fabric(settings), task.n_steps
         optimiser = torch.optim.AdamW(
-            task.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
-        )
+            task.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98),
+            fused=self.fabric.device.type == "cuda",
+        )  # fmt: skip
         self.model, self.optimiser = self.fabric.setup(task.model, optimiser)  # the first process's weights are all's
-        self.average = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+        self.average = RunningAverage(task.model, settings.ema_decay)
         self.epoch = self.step_in_epoch = self.step = 0
         self.loss_sum = self.seconds = self.clock = 0.0
-        self.best: dict[str, Tensor] = {}
-        self.result = FitResult()
+        self.best, self.result = dict[str, Tensor](), FitResult()
 
     @functools.cached_property  # asked for at the first step, when a checkpoint has told what the task is like
     def recorder(self) -> Callable[[Any], dict[str, Tensor]] | None:
@@ -168,13 +167,14 @@ class _Loop:
         """Finish the epoch under way; return False when it was stopped in the middle (and saved there)."""
         self.clock = time.perf_counter()
         self.model.train()
-        for batch in self._batches():
+        batch = next(batches := self._batches(), None)
+        while batch is not None:
             if self._asked(stop()):
                 self.save()
                 return False
-            self._step(batch)
-            done, left = self.step_in_epoch, self._seconds_left()
-            watched.step(self.epoch, done - 1, loss=self.loss_sum / done, seconds_left=left)
+            batch = self._step(batch, batches)
+            done = self.step_in_epoch
+            watched.step(self.epoch, done - 1, loss=self.loss_sum / done, seconds_left=self._seconds_left())
         self._close_epoch(watched)
         return True
 
@@ -190,18 +190,18 @@ class _Loop:
         asked: Any = self.fabric.all_reduce(torch.tensor(float(here), device=self.fabric.device), reduce_op="sum")
         return bool(asked.item())
 
-    def _step(self, batch: Any) -> None:
+    def _step(self, batch: Any, batches: Iterator[Any]) -> Any:
+        """Return the next batch, if any, made while a GPU computes this one's gradients."""
         torch.manual_seed(_mixed(self.settings.seed, self.step, self.fabric.global_rank))
         mine, weight = share_of(batch, self.fabric.global_rank, self.fabric.world_size)
-        if self.recorder is not None:
-            losses = self.recorder(mine)
-        else:
-            losses = self.task.loss(self.model, mine, done=self.step / self.n_steps)
+        launch = functools.partial(self.task.loss, self.model, done=self.step / self.n_steps)
+        losses = (self.recorder or launch)(mine)
         own = losses["loss"] if weight == 1 else weight * losses["loss"]
         self.fabric.backward(own)
         clipped = {"max_norm": self.settings.clip_norm, "error_if_nonfinite": False}
         norm: Any = self.fabric.clip_gradients(self.model, self.optimiser, **clipped)
         both: Any = self.fabric.all_reduce(torch.stack([own.detach().float(), norm.float()]))
+        coming = next(batches, None)
         loss, length = both.tolist()  # the one place where a step waits for the GPU
         self._must_be_finite(loss=loss, gradient=length)
         for group in self.optimiser.optimizer.param_groups:
@@ -212,6 +212,7 @@ class _Loop:
         self.step, self.step_in_epoch = self.step + 1, self.step_in_epoch + 1
         self.loss_sum += loss
         self._tick()
+        return coming
 
     def _must_be_finite(self, **values: float) -> None:
         for name, value in values.items():
@@ -260,9 +261,8 @@ class _Loop:
     @property
     def _identity(self) -> dict[str, Any]:
         """Return what must not differ between a training and its resumption."""
-        chosen: Mapping[str, Any] = getattr(self.task, "identity", {})
         settings = {name: value for name, value in vars(self.settings).items() if name not in HOW_MANY}
-        return {**settings, **chosen}
+        return {**settings, **getattr(self.task, "identity", {})}
 
     def save(self) -> None:
         if self.path is None or not self.fabric.is_global_zero:
