@@ -46,6 +46,7 @@ _VERBS = {
     "prinz": "states.landscapes",
     "train_force_field": "equilibrium.training",
     "ForceFieldRun": "equilibrium.run",
+    "Committee": "equilibrium.committee",
     "pretrained": "equilibrium.pretrained",
     "calculator": "equilibrium.dynamics",
     "run_md": "equilibrium.md",
@@ -78,6 +79,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.data.springs import oscillator
     from asteroid_nb.data.torsion_files import load_torsions
     from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
+    from asteroid_nb.equilibrium.committee import Committee
     from asteroid_nb.equilibrium.dynamics import calculator
     from asteroid_nb.equilibrium.md import run_md
     from asteroid_nb.equilibrium.pretrained import pretrained
@@ -116,6 +118,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.widgets.structure import explore_structure
 
 __all__ = [
+    "Committee",
     "Coordinates",
     "Ensemble",
     "ForceFieldRun",

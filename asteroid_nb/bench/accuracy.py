@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED
+from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED, TEST_FRAMES
+from asteroid_nb.bench.runs import kept, log_path, weights_digest
 from asteroid_nb.bench.setting import Setting
+from asteroid_nb.equilibrium.committee import FEWEST, Committee
 from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.finding import Finding, Rule, spread
 from asteroid_nb.units import FS_PER_PS, MEV_PER_EV
@@ -22,6 +24,9 @@ MOST_FORCE_MAE, AIMED_AT = 10.0, 5.0
 #: The data the target is meant for, and the most frames it may be reached with.
 TARGET_DATA, TARGET_FRAMES = ("ethanol", "sGDML"), 950
 
+#: All seeds of the equilibrium model as one force field.
+COMMITTEE = f"{DEQ}, mean of all seeds' energies and forces"
+
 #: What is said of frames that are not spread evenly in time.
 FARTHEST = {"evenly": "", "farthest": ", of all stored ones those that differ most in shape (no label is looked at)"}
 
@@ -30,6 +35,7 @@ def figure_c4(setting: Setting) -> Finding:
     """Return errors on the test of every model, mean and spread over seeds."""
     by_model = {model: setting.records((model,)) for model in setting.size.models}
     means, longer = _means(by_model), _longer(setting)
+    committee = _committee(setting, by_model.get(DEQ, []))
     name = f"{DEQ}, {setting.size.long_epochs} epochs, one seed"
     return Finding(
         key="C4",
@@ -41,11 +47,13 @@ def figure_c4(setting: Setting) -> Finding:
         rows=[
             *(_row(model, records) for model, records in by_model.items()),
             *([_row(name, longer)] if longer else []),
+            *([_row(COMMITTEE, committee)] if committee else []),
             *_rivals(setting),
         ],
         rules=[
             *_rules(means, strict=setting.size.strict),
             *(_target(setting, name, _means({DEQ: longer})[DEQ]) if longer else _target(setting, DEQ, means[DEQ])),
+            *(_target(setting, COMMITTEE, _means({DEQ: committee})[DEQ]) if committee else []),
             *reasons(by_model | ({name: longer} if longer else {})),
         ],
         drawings={"force-errors": _drawing(by_model)},
@@ -69,9 +77,10 @@ def _row(model: str, records: Sequence[Record]) -> tuple[Any, ...]:
     told = lambda name: np.array([one.get(name) for one in records], dtype=float)  # noqa: E731
     largest = lambda values, form: form.format(np.nanmax(values)) if np.isfinite(values).any() else "–"  # noqa: E731
     minutes = told("seconds") / 60
+    known = lambda values: spread(values, 2) if len(values) > 1 or np.isnan(values[0]) else f"{values[0]:.2f}"  # noqa: E731
     return (
-        model, f"{records[0]['n_parameters']:,}", spread(_column(records, "force_meV_per_ang"), 2),
-        spread(_column(records, "energy_meV"), 2), spread(told("validation"), 2),
+        model, f"{records[0]['n_parameters']:,}", known(_column(records, "force_meV_per_ang")),
+        known(_column(records, "energy_meV")), known(told("validation")),
         largest(100 * told("late_gain"), "{:.1f}"),
         f"{np.nanmean(minutes):.0f}" if np.isfinite(minutes).any() else "–",
     )  # fmt: skip
@@ -96,6 +105,18 @@ def _longer(setting: Setting) -> list[Record]:
     """Return the record of the equilibrium model that was trained for the target, not for the comparison."""
     epochs = setting.size.long_epochs
     return setting.records((DEQ,), seeds=1, n_epochs=epochs) if epochs else []
+
+
+def _committee(setting: Setting, records: Sequence[Record]) -> list[Record]:
+    """Return the record of the equilibrium models of all seeds asked together, where there are several."""
+    if len(records) < FEWEST or any("failed" in one for one in records):
+        return []
+    runs = [setting.run(DEQ, seed) for seed in range(len(records))]
+    path = log_path(setting, "committee", runs[0], [weights_digest(one) for one in runs], TEST_FRAMES)
+    test = setting.parts.test[:: max(1, setting.parts.test.n_frames // TEST_FRAMES)]
+    found = kept(path, lambda: {"test": Committee(runs).errors(test)._asdict()})
+    weights, seconds = (sum(one[name] for one in records) for name in ("n_parameters", "seconds"))
+    return [found | {"n_parameters": weights, "seconds": seconds}]
 
 
 def _rules(means: Mapping[str, float], *, strict: bool) -> list[Rule]:

@@ -136,12 +136,13 @@ def _said(bench: str, told: Mapping[str, Any], flags: Sequence[str] = ()) -> str
 
 
 def _equilibrium(options: argparse.Namespace) -> None:
-    _must_count(seeds=options.seeds, epochs=options.epochs, frames=options.frames, long=options.long)
+    asked = {name: getattr(options, name) for name in ("seeds", "epochs", "frames", "long", "width")}
+    _must_count(**asked)
     if options.models and (DEQ not in options.models or (wrong := set(options.models) - set(MODELS))):
         missing = f"no model {sorted(wrong)[0]!r} exists" if DEQ in options.models else f"{DEQ} was missing"
         raise InvalidSettings(f"--models: {missing}. Name {DEQ} and others of {', '.join(MODELS)}.")
     changes: dict[str, Any] = {"seeds": options.seeds, "n_epochs": options.epochs, "n_frames": options.frames}
-    changes |= {"choose": options.choose}
+    changes |= {"choose": options.choose, "width": options.width}
     changes |= {"long_epochs": options.long, "models": tuple(options.models) if options.models else None}
     models = preset(options.preset)
     size = dataclasses.replace(SMALL if options.small else FULL, layer=models.layer, l_max=models.l_max)
@@ -163,6 +164,7 @@ def _bench_command(options: argparse.Namespace) -> str:
         "--figures": " ".join(options.figures or []),
         "--data": options.data and shlex.quote(_without_folders(options.data)),
         "--preset": options.preset,
+        "--width": options.width,
         "--seeds": options.seeds,
         "--models": " ".join(map(shlex.quote, options.models or [])),
         "--epochs": options.epochs,

@@ -34,6 +34,7 @@ def _bench_equilibrium(benches: Any, add: Adding) -> None:
     command.add_argument(
         "--preset", default="small", choices=["small", "large"], help="of the models: vectors, or attention for a GPU"
     )
+    command.add_argument("--width", type=int, help="channels of every model; otherwise 64, or 32 with --small")
     command.add_argument("--small", action="store_true", help="minutes instead of hours, held to the small rules")
     command.add_argument(
         "--compiled", action="store_true", help="long runs of dynamics by torch.compile, which needs a C++ compiler"

@@ -143,11 +143,7 @@ class ForceFieldRun:
 
     def errors(self, trajectory: Trajectory, **options: Any) -> ForceErrors:
         """Return how far forces and energies are off; the options are those of `predict`."""
-        reference = Frames.of([trajectory])
-        found = self.predict(trajectory, **options)
-        off = MEV_PER_EV * (found.forces - reference.forces)
-        energy = MEV_PER_EV * np.abs(found.energies - reference.energies).mean()
-        return ForceErrors(float(np.abs(off).mean()), float(energy), float(np.sqrt(np.square(off).mean())))
+        return errors_of(self.predict(trajectory, **options), trajectory)
 
     def copy_of_model(self, device: str = "cpu", precision: torch.dtype = torch.float32) -> ForceField:
         """Return the model on a device and in a precision, without moving the run's own."""
@@ -174,6 +170,14 @@ class ForceFieldRun:
             CorruptModel: something in it is missing, damaged or contradicts the rest.
         """
         return load_run(cls, folder, kind=KIND, make=_model, describe=_description)
+
+
+def errors_of(found: Any, trajectory: Trajectory) -> ForceErrors:
+    """Return how far the ``energies`` and ``forces`` that were found for a trajectory's frames are from its own."""
+    reference = Frames.of([trajectory])
+    off = MEV_PER_EV * (found.forces - reference.forces)
+    energy = MEV_PER_EV * np.abs(found.energies - reference.energies).mean()
+    return ForceErrors(float(np.abs(off).mean()), float(energy), float(np.sqrt(np.square(off).mean())))
 
 
 def _unknown(frame: Trajectory) -> Predicted:

@@ -15,6 +15,7 @@ from asteroid_nb.bench.runs import weights_digest
 from asteroid_nb.bench.setting import FULL, SMALL, Setting
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.bench.timing import in_words, one_thread
+from asteroid_nb.equilibrium.committee import Committee
 from asteroid_nb.equilibrium.dynamics import DEFAULT_POLICY, DEFAULT_TOLERANCE
 from asteroid_nb.equilibrium.force_field import ForceField
 from asteroid_nb.equilibrium.run import ForceFieldRun
@@ -87,12 +88,13 @@ def record(model, seed, force, failed=False):
     return known | {"test": errors, "validation": force, "late_gain": 0.2, "seconds": 120.0}
 
 
-def c4(monkeypatch, tmp_path, failed=(), deq=9.0, size=FULL, source=SURROGATE):
+def c4(monkeypatch, tmp_path, failed=(), deq=9.0, size=FULL, source=SURROGATE, committee=()):
     setting = Setting(tmp_path, source=source, size=size)
     setting.__dict__["parts"] = Source().parts()
     force = dict(zip(MODELS, (deq, 15.0, 12.0, 9.0, 8.0, 11.0), strict=True))
     made = {m: [record(m, seed, force[m], (m, seed) in failed) for seed in range(3)] for m in MODELS}
     monkeypatch.setattr(Setting, "records", lambda self, models, **_: made[models[0]])
+    monkeypatch.setattr(accuracy, "_committee", lambda *_: list(committee))
     return accuracy.figure_c4(setting)
 
 
@@ -118,6 +120,37 @@ def test_c4_counts_and_tells_failed_trainings(monkeypatch, tmp_path, failed, exp
     assert [rule.holds for rule in finding.rules] == expected
     assert sum("no result of" in rule.asked for rule in finding.rules) == len(failed)
     assert "(1 without)" in finding.markdown() or len(failed) == 3
+
+
+def test_c4_shows_what_all_seeds_say_together(monkeypatch, tmp_path):
+    finding = c4(monkeypatch, tmp_path, deq=10.4, committee=[{"test": {"force_meV_per_ang": 9.4, "energy_meV": 1.0},
+                                                              "n_parameters": 30, "seconds": 360.0}])  # fmt: skip
+    alone, together = finding.rules[-2:]
+    assert (alone.holds, together.holds) == (False, True)
+    assert together.measured == f"9.40 meV/Å ({accuracy.COMMITTEE})"
+    (row,) = [row for row in finding.rows if row[0] == accuracy.COMMITTEE]
+    assert row[1:3] == ("30", "9.40") and row[-1] == "6"
+
+
+def test_a_committee_is_of_all_seeds_and_kept(monkeypatch, tmp_path):
+    setting = Setting(tmp_path)
+    setting.__dict__["parts"] = dataclasses.replace(Source().parts(), test=Source().parts().test[:3])
+    runs = [random_run(seed) for seed in range(2)]
+    monkeypatch.setattr(Setting, "run", lambda self, model, seed: runs[seed])
+    records = [record(DEQ, seed, 9.0) for seed in range(2)]
+    (found,) = accuracy._committee(setting, records)
+    expected = Committee(runs).errors(setting.parts.test)
+    assert found["test"]["force_meV_per_ang"] == pytest.approx(expected.force_meV_per_ang)
+    assert (found["n_parameters"], found["seconds"]) == (20, 240.0)
+    monkeypatch.setattr(Committee, "errors", None)  # what is kept is not made again
+    assert accuracy._committee(setting, records) == [found]
+    assert accuracy._committee(setting, records[:1]) == []
+    assert accuracy._committee(setting, [*records, record(DEQ, 2, 9.0, failed=True)]) == []
+
+
+def random_run(seed):
+    torch.manual_seed(seed)
+    return ForceFieldRun(ForceField(ForceFieldSettings(depth=1, width=8)), {1: -13.0, 6: -1000.0, 8: -2000.0})
 
 
 def test_the_target_is_for_its_data_and_few_frames(monkeypatch, tmp_path):

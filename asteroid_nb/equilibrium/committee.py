@@ -1,0 +1,125 @@
+"""Several force fields asked together: their mean is the answer, and how far they lie apart its doubt.
+
+Reference:
+    Schran, Brezina & Marsalek (2020), arXiv:2006.01541.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from asteroid_nb.checkpoints import load_record, save_model
+from asteroid_nb.data.trajectory import Trajectory
+from asteroid_nb.equilibrium.dynamics import calculator
+from asteroid_nb.equilibrium.run import ForceErrors, ForceFieldRun, errors_of
+from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch
+from asteroid_nb.shapes import Float
+
+KIND = "force-field-committee"
+
+#: Two can disagree; and no folder may ask for more than so many.
+FEWEST, MOST = 2, 100
+
+
+class Agreed(NamedTuple):
+    """What a committee says of frames.
+
+    Args:
+        energies: [frames] eV, the members' mean.
+        forces: [frames, atoms, 3] eV/Å, the members' mean, which is the slope of the mean energy.
+        energy_spread: [frames] eV, standard deviation over members.
+        force_spread: [frames, atoms] eV/Å, the same of forces, root mean square over x, y and z.
+    """
+
+    energies: Float[np.ndarray, " frames"]
+    forces: Float[np.ndarray, "frames atoms 3"]
+    energy_spread: Float[np.ndarray, " frames"]
+    force_spread: Float[np.ndarray, "frames atoms"]
+
+
+class Committee:
+    """A force field made of several that differ by chance, or by what they learnt from.
+
+    A call costs what its members cost together. Where members have conservative forces, so does the committee.
+
+    Args:
+        members: that have learnt the same elements.
+
+    Raises:
+        InvalidSettings: fewer than two members.
+        ModelMismatch: members that know other elements.
+    """
+
+    def __init__(self, members: Sequence[ForceFieldRun]) -> None:
+        self.members = list(members)
+        if len(self.members) < FEWEST:
+            raise InvalidSettings(f"A committee needs {FEWEST} members or more, found {len(self.members)}. Train more.")
+        first = self.members[0]
+        for number, member in enumerate(self.members):
+            if set(member.atomic_energies_eV) != set(first.atomic_energies_eV):
+                raise ModelMismatch(
+                    f"Member {number} of the committee has learnt from {member.elements}, the first from "
+                    f"{first.elements}. Train them on the same molecules."
+                )
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __repr__(self) -> str:
+        return f"<Committee of {len(self)} × {self.members[0]!r}>"
+
+    def must_know(self, atomic_numbers: Iterable[int]) -> None:
+        """Raise `ModelMismatch` for an element it has not learnt from."""
+        self.members[0].must_know(atomic_numbers)
+
+    def predict(self, trajectory: Trajectory, **options: Any) -> Agreed:
+        """Return mean and spread of what the members say of every frame; the options are those of a member's `predict`.
+
+        Raises:
+            ModelMismatch: an element it has not learnt from.
+            NotConverged: a fixed point was not reached.
+        """
+        said = [member.predict(trajectory, **options) for member in self.members]
+        energies, forces = (np.stack([getattr(one, name) for one in said]) for name in ("energies", "forces"))
+        force_spread = np.sqrt(forces.var(0, ddof=1).mean(-1))
+        return Agreed(energies.mean(0), forces.mean(0), energies.std(0, ddof=1), force_spread)
+
+    def errors(self, trajectory: Trajectory, **options: Any) -> ForceErrors:
+        """Return how far the mean forces and energies are off; the options are those of `predict`."""
+        return errors_of(self.predict(trajectory, **options), trajectory)
+
+    def calculator(self, **options: Any) -> Any:
+        """Return an ASE calculator of the mean; each member keeps what its own last step left.
+
+        Args:
+            options: of `asteroid_nb.equilibrium.dynamics.calculator`, for every member.
+        """
+        from ase.calculators.mixing import AverageCalculator
+
+        return AverageCalculator([calculator(member, **options) for member in self.members])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write each member's folder below one that counts them."""
+        for number, member in enumerate(self.members):
+            member.save(_member_folder(folder, number))
+        return save_model(folder, kind=KIND, record={"n_members": len(self)}, weights={})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Committee:
+        """Read a folder that `save` wrote, running no code from it.
+
+        Raises:
+            CorruptModel: a member is missing or damaged, or the count is none.
+        """
+        count = load_record(folder, kind=KIND).get("n_members")
+        if type(count) is not int or not FEWEST <= count <= MOST:
+            raise CorruptModel(f"{folder} has {count!r} members. Copy the folder or train again.")
+        return cls([ForceFieldRun.load(_member_folder(folder, number)) for number in range(count)])
+
+
+def _member_folder(folder: str | Path, number: int) -> Path:
+    return Path(folder) / f"member-{number:02d}"
