@@ -7,6 +7,7 @@ import numpy as np
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidTrajectory
 from asteroid_nb.finding import Finding, Rule
+from asteroid_nb.memory import giving_back
 from asteroid_nb.states.kinetics import implied_timescales
 from asteroid_nb.states.landscapes import FS_PER_UNIT, four_well_partitions, four_wells
 from asteroid_nb.states.one_step import one_step_table
@@ -31,6 +32,7 @@ N_CHAINS, N_FRAMES, INTERVAL = 10, 200_000, 0.1
 DWELLS = (1, 2, 5, 10, 20, 30, 50, 70, 100, 150, 200)
 
 
+@giving_back()
 def figure_a() -> Finding:
     """One-step t2 against saving interval, five ways to make states, without noise."""
     from asteroid_nb.views.state_scans import saving_interval

@@ -11,6 +11,7 @@ import numpy as np
 from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidTrajectory
+from asteroid_nb.memory import giving_back
 from asteroid_nb.rare_events.arms import Arm, Prepared
 from asteroid_nb.rare_events.cores import MEMBERSHIPS, purest_cores
 from asteroid_nb.shapes import Float
@@ -37,6 +38,7 @@ CORE_SET, NEAREST, CELLS, X_ONLY = (
 DWELL_FRAMES, FINE_STATES, PCCA_LAG_FRAMES = 20, 200, 10
 
 
+@giving_back()
 def paths(seed: int, *, n_frames: int = N_FRAMES, interval: float = INTERVAL, n_fast: int = 0) -> list[Coordinates]:
     """Return independent replicas of the exact chain, with so many fast coordinates beside x and y."""
     chain, length = four_wells(), n_frames // N_REPLICAS
@@ -57,7 +59,9 @@ def paths(seed: int, *, n_frames: int = N_FRAMES, interval: float = INTERVAL, n_
 
 def fast(n_frames: int, n_fast: int, interval: float, random: np.random.Generator) -> Float[np.ndarray, "frames fast"]:
     """Return Ornstein–Uhlenbeck coordinates, exact at any interval."""
-    from scipy.signal import lfilter
+    if not n_fast:
+        return np.empty((n_frames, 0))
+    from scipy.signal import lfilter  # 47 MB of modules
 
     kept = np.exp(-interval / OU_TIME)
     noise = random.standard_normal((n_frames, n_fast)) * OU_WIDTH

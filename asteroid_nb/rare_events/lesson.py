@@ -9,6 +9,7 @@ import numpy as np
 from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.data.trajectory import StateTrajectory
 from asteroid_nb.errors import InvalidTrajectory
+from asteroid_nb.memory import giving_back
 from asteroid_nb.rare_events import four_wells
 from asteroid_nb.shapes import Bool, Float, Int
 from asteroid_nb.states import discretise, landscapes
@@ -48,6 +49,7 @@ class Truth(NamedTuple):
     centres: Float[np.ndarray, "wells 2"]
 
 
+@giving_back()
 def truth() -> Truth:
     chain = landscapes.four_wells()
     visited = cores_within(chain.centres, CENTRES, radius=CORE_RADIUS)
@@ -75,6 +77,7 @@ def four_cores() -> discretise.Partition:
     return discretise.cores(CENTRES, dimensions=("x", "y"), radius=CORE_RADIUS, labels=LABELS)
 
 
+@giving_back()
 def chains(
     model: StateModel, *, n_frames: int = CHAIN_FRAMES, n_chains: int = N_CHAINS, seed: int = 0
 ) -> list[StateTrajectory]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
+from asteroid_nb.memory import giving_back
 from asteroid_nb.shapes import Float
 from asteroid_nb.states.cells import Partition
 from asteroid_nb.states.core_states import core_states, pcca_cores
@@ -67,6 +68,7 @@ def bins(
     return Partition(regions=cells, dimensions=data.names, state_of=state_of, projection=data.projection, made=made)
 
 
+@giving_back()
 def kmeans(
     trajectories: Several,
     n_states: int,

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 
 from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.memory import giving_back
 from asteroid_nb.shapes import Float, Int
-from asteroid_nb.states.counting import Frames, Several, band_of, drawn_blocks, gathered, must_span
+from asteroid_nb.states.counting import Frames, Several, band_of, drawn_blocks, gathered, index_type, must_span
 from asteroid_nb.states.msm import MSM, fitted, resampled
 
 #: The last waits, this share of all that were seen to end, set the rate at which unseen ones are taken to end.
@@ -49,6 +50,7 @@ class PassageTimes:
         return f"<PassageTimes of {self.name!r} between {len(self.labels)} states, {self.method}>"
 
 
+@giving_back()
 def passage_times(
     trajectories: Several,
     *,
@@ -170,16 +172,20 @@ class _Waits:
         doubled = np.rint(2 ** np.arange(0, 2 * np.log2(longest) + 1, 0.5)).astype(np.int64)
         self.edges = np.concatenate([[0], np.unique(doubled[doubled < longest])])
         # Stretch k holds the waits of edges[k] + 1 to edges[k + 1] frames, the last one without end.
-        self.stretch = np.searchsorted(self.edges, np.arange(longest + 1), side="left") - 1
-        self.place = np.arange(frames.n_frames)
-        self.end = self.place + frames.following
-        self.group = frames.block * frames.n_states + frames.states
-        self.by_state = np.argsort(frames.states, kind="stable")
+        stretch = np.searchsorted(self.edges, np.arange(longest + 1), side="left") - 1
+        self.stretch = stretch.astype(np.int32)
+        kind = index_type(frames.n_frames)
+        self.place = np.arange(frames.n_frames, dtype=kind)
+        self.end = self.place + frames.following.astype(kind)
+        self.group = (frames.block.astype(np.int64) * frames.n_states + frames.states).astype(
+            index_type(frames.n_blocks * frames.n_states * len(self.edges))
+        )
+        self.by_state = np.argsort(frames.states, kind="stable").astype(kind)
 
     def until(self, target: int):
         """Return at risk and arrived, both [blocks, states, stretches], passages seen and share cut off [states]."""
         frames, n_stretches = self.frames, len(self.edges)
-        met = np.where(frames.states == target, self.place, frames.n_frames)
+        met = np.where(frames.states == target, self.place, self.place.dtype.type(frames.n_frames))
         arrival = np.minimum.accumulate(met[::-1])[::-1]
         arrives = arrival <= self.end
         wait = np.where(arrives, arrival, self.end) - self.place
@@ -188,7 +194,7 @@ class _Waits:
         shape = (frames.n_blocks, frames.n_states, n_stretches)
 
         def tally(which: np.ndarray | slice, weights: np.ndarray | None = None) -> np.ndarray:
-            code = group[which] * n_stretches + stretch[which]
+            code = group[which] * group.dtype.type(n_stretches) + stretch[which]
             return np.bincount(code, weights=weights, minlength=int(np.prod(shape))).reshape(shape).astype(float)
 
         arrived, starts = tally(arrives[waiting]), tally(slice(None))

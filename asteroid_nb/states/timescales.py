@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
+from asteroid_nb.memory import giving_back
 from asteroid_nb.shapes import Float
 from asteroid_nb.states.counting import Frames, Several, band_of, gathered, must_span
 from asteroid_nb.states.msm import MSM, Counting, fitted, posterior, resampled
@@ -69,6 +70,7 @@ class Timescales:
         return f"<Timescales of {self.name!r}: {self.n_modes} modes at {lags}{f', {self.band}' if self.band else ''}>"
 
 
+@giving_back()
 def implied_timescales(
     trajectories: Several,
     *,
