@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from torch import nn
 
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.processes import how_many
@@ -104,3 +105,17 @@ def device_and_precision(settings: FitSettings) -> tuple[str, str]:
     fitting = "bf16-mixed" if device == "cuda" else "32-true"
     precision = fitting if settings.precision == "auto" else settings.precision
     return device, precision
+
+
+def adamw(model: nn.Module, settings: FitSettings) -> torch.optim.AdamW:
+    """Return the optimiser of a training."""
+    return torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98),
+        fused=can_be_fused(settings),
+    )  # fmt: skip
+
+
+def can_be_fused(settings: FitSettings) -> bool:
+    """Return whether all weights are updated by one kernel: on a GPU, where no loss is scaled (Fabric refuses then)."""
+    device, precision = device_and_precision(settings)
+    return device == "cuda" and not precision.startswith("16")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from asteroid_nb.captured import recorder
 from asteroid_nb.checkpoints import differing_tensor, load_checkpoint, save_checkpoint
 from asteroid_nb.errors import CorruptModel, ModelMismatch, TrainingDiverged
-from asteroid_nb.fit_settings import FitSettings, device_and_precision, make_fabric
+from asteroid_nb.fit_settings import FitSettings, adamw, can_be_fused, device_and_precision, make_fabric
 from asteroid_nb.memory import giving_back
 from asteroid_nb.processes import from_the_first, share_of
 from asteroid_nb.progress import Interruptible, Observer, Observers
@@ -129,10 +129,7 @@ class _Loop:
     def __init__(self, task: Task, settings: FitSettings, path: Path | None) -> None:
         self.task, self.settings, self.path = task, settings, path
         self.fabric, self.steps_per_epoch = make_fabric(settings), task.n_steps
-        optimiser = torch.optim.AdamW(
-            task.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98),
-            fused=self.fabric.device.type == "cuda",
-        )  # fmt: skip
+        optimiser = adamw(task.model, settings)
         self.model, self.optimiser = self.fabric.setup(task.model, optimiser)  # the first process's weights are all's
         self.average = RunningAverage(task.model, settings.ema_decay)
         self.epoch = self.step_in_epoch = self.step = 0
@@ -191,7 +188,7 @@ class _Loop:
         return bool(asked.item())
 
     def _step(self, batch: Any, batches: Iterator[Any]) -> Any:
-        """Return the next batch, if any, made while a GPU computes this one's gradients."""
+        """Return the next batch, if any, which is asked for before this one's loss is read."""
         torch.manual_seed(_mixed(self.settings.seed, self.step, self.fabric.global_rank))
         mine, weight = share_of(batch, self.fabric.global_rank, self.fabric.world_size)
         launch = functools.partial(self.task.loss, self.model, done=self.step / self.n_steps)
@@ -286,6 +283,8 @@ class _Loop:
             if difference := differing_tensor(self.task.model, state["model"]):
                 raise ModelMismatch(f"{self.path} is of another model: {difference}. Resume with that, or start anew.")
             self.task.model.load_state_dict(state["model"])
+            for group in state["optimiser"]["param_groups"]:  # another machine may have trained
+                group["fused"] = can_be_fused(self.settings)
             self.optimiser.load_state_dict(state["optimiser"])
             self.average.load_state_dict(state["average"])
             self.best = state["best"]

@@ -16,7 +16,7 @@ from straight_line import TRUTH, Line, Watcher, without_seconds
 
 from asteroid_nb import fitting
 from asteroid_nb.errors import CorruptModel, DiskFull, InvalidSettings, ModelMismatch, TrainingDiverged
-from asteroid_nb.fit_settings import device_and_precision
+from asteroid_nb.fit_settings import can_be_fused, device_and_precision
 from asteroid_nb.fitting import FitSettings, fit
 
 FOUR_EPOCHS = FitSettings(n_epochs=4, learning_rate=0.05, ema_decay=0.8, device="cpu")
@@ -338,6 +338,27 @@ class TestDevices:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         with pytest.raises(InvalidSettings, match=f"device was '{device}'.*choose one of 'auto', 'cpu'"):
             fit(Line(), FitSettings(device=device))
+
+    @pytest.mark.parametrize(
+        ("has_cuda", "precision", "expected"),
+        [(True, "32-true", True), (True, "bf16-mixed", True), (True, "16-mixed", False), (False, "32-true", False)],
+    )
+    def test_weights_are_updated_by_one_kernel_where_that_can_be(self, monkeypatch, has_cuda, precision, expected):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+        assert can_be_fused(FitSettings(precision=precision)) is expected
+
+    @pytest.mark.parametrize("there", [True, None])
+    def test_a_checkpoint_of_another_device_is_gone_on_with_as_this_one_can(self, path, uninterrupted, there):
+        fit(Line(), FOUR_EPOCHS, checkpoint=path, observers=[Watcher(stop_after=7)])
+        state = torch.load(path, weights_only=False)
+        state["optimiser"]["param_groups"][0]["fused"] = there
+        torch.save(state, path)
+        loop = fitting._Loop(Line(), FOUR_EPOCHS, path)
+        loop.resume()
+        assert loop.optimiser.param_groups[0]["fused"] is False
+        resumed = Line()
+        fit(resumed, FOUR_EPOCHS, checkpoint=path, resume=True)
+        assert same(resumed, uninterrupted[0])
 
     def test_bfloat16_trains_on_the_cpu_too(self):
         result = fit(Line(), FitSettings(n_epochs=2, device="cpu", precision="bf16-mixed"))

@@ -92,7 +92,7 @@ def matched_width(small: ForceFieldSettings) -> int:
     wanted = n_parameters(small)
     step = small.heads if small.layer == "attention" else 1
     return min(
-        range(4, small.width + 1, step), key=lambda w: abs(n_parameters(small.replace(depth=4, width=w)) - wanted)
+        range(step, small.width + 1, step), key=lambda w: abs(n_parameters(small.replace(depth=4, width=w)) - wanted)
     )
 
 

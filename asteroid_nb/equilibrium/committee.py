@@ -30,7 +30,7 @@ class Agreed(NamedTuple):
 
     Args:
         energies: [frames] eV, the members' mean.
-        forces: [frames, atoms, 3] eV/Å, the members' mean, which is the slope of the mean energy.
+        forces: [frames, atoms, 3] eV/Å, the members' mean.
         energy_spread: [frames] eV, standard deviation over members.
         force_spread: [frames, atoms] eV/Å, the same of forces, root mean square over x, y and z.
     """
@@ -44,20 +44,21 @@ class Agreed(NamedTuple):
 class Committee:
     """A force field made of several that differ by chance, or by what they learnt from.
 
-    A call costs what its members cost together. Where members have conservative forces, so does the committee.
+    A call costs what its members cost together. Where members have conservative forces, so does the committee: their
+    mean is the slope of the mean energy.
 
     Args:
         members: that have learnt the same elements.
 
     Raises:
-        InvalidSettings: fewer than two members.
+        InvalidSettings: fewer than two members, or more than `MOST`.
         ModelMismatch: members that know other elements.
     """
 
     def __init__(self, members: Sequence[ForceFieldRun]) -> None:
         self.members = list(members)
-        if len(self.members) < FEWEST:
-            raise InvalidSettings(f"A committee needs {FEWEST} members or more, found {len(self.members)}. Train more.")
+        if not FEWEST <= len(self.members) <= MOST:
+            raise InvalidSettings(f"A committee has {FEWEST} to {MOST} members, found {len(self.members)}.")
         first = self.members[0]
         for number, member in enumerate(self.members):
             if set(member.atomic_energies_eV) != set(first.atomic_energies_eV):
@@ -114,6 +115,7 @@ class Committee:
 
         Raises:
             CorruptModel: a member is missing or damaged, or the count is none.
+            ModelMismatch: members that know other elements.
         """
         count = load_record(folder, kind=KIND).get("n_members")
         if type(count) is not int or not FEWEST <= count <= MOST:

@@ -15,6 +15,7 @@ from asteroid_nb.bench.sources import Source, _fingerprint
 from asteroid_nb.cli import main, parser
 from asteroid_nb.data.readers import save
 from asteroid_nb.equilibrium.force_field import n_parameters
+from asteroid_nb.equilibrium.settings import ForceFieldSettings
 from asteroid_nb.errors import InvalidSettings, NotConverged, TrainingDiverged
 
 ARM = Arm(model=DEQ, n_frames=4, n_epochs=2, width=4)
@@ -149,3 +150,8 @@ def test_counts_below_one_are_one_message(option, tmp_path, capsys):
     assert main(["bench", "equilibrium", option, "0", "--out", str(tmp_path / "out")]) == 2
     assert f"{option} was 0; it must be at least 1" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("width", [1, 3, 8])
+def test_a_twin_of_as_many_weights_is_found_for_narrow_models_too(width):
+    assert 1 <= arms.matched_width(ForceFieldSettings(width=width)) <= width

@@ -55,6 +55,8 @@ def steps_of_training(name: str, batch_size: int, parts: Split, device: torch.de
     On a GPU in bfloat16, its geometry in float32.
     """
     torch.manual_seed(0)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     model = STITransformer(preset(name, skip="ridge"), parts.train.molecule)
     model.fit_start(parts.train.subset(most=512), parts.validation)
     model = model.to(device).train()
@@ -78,7 +80,6 @@ def steps_of_training(name: str, batch_size: int, parts: Split, device: torch.de
         recorded = CapturedLoss(model, batch, loss)
         seconds = median_s(lambda: recorded(batch)["loss"].backward(), device=device, rounds=20)
         found |= {"recorded_ms": 1e3 * seconds, "peak_GiB": torch.cuda.max_memory_allocated() / 2**30}
-        torch.cuda.reset_peak_memory_stats()
         del recorded  # its graph holds memory of its own
     return found | waits(task, device, n=max(2, min(40, int(0.4 / work.seconds))))
 

@@ -86,9 +86,10 @@ def test_comes_back_from_its_folder(committee, tmp_path):
 
 
 class TestIsRefused:
-    def test_of_one_member(self):
-        with pytest.raises(InvalidSettings, match="needs 2 members or more, found 1. Train more"):
-            Committee([shaken_run(0)])
+    @pytest.mark.parametrize("count", [0, 1, 101])
+    def test_of_too_few_or_too_many(self, count):
+        with pytest.raises(InvalidSettings, match=f"has 2 to 100 members, found {count}"):
+            Committee([untrained_run()] * count)
 
     def test_where_members_know_other_elements(self):
         run = shaken_run(1)
