@@ -128,13 +128,15 @@ class _Loop:
 
     def __init__(self, task: Task, settings: FitSettings, path: Path | None) -> None:
         self.task, self.settings, self.path = task, settings, path
-        self.fabric, self.steps_per_epoch = make_fabric(settings), task.n_steps
+        self.fabric = make_fabric(settings)
+        self.steps_per_epoch = task.n_steps
         optimiser = adamw(task.model, settings)
         self.model, self.optimiser = self.fabric.setup(task.model, optimiser)  # the first process's weights are all's
         self.average = RunningAverage(task.model, settings.ema_decay)
         self.epoch = self.step_in_epoch = self.step = 0
         self.loss_sum = self.seconds = self.clock = 0.0
-        self.best, self.result = dict[str, Tensor](), FitResult()
+        self.best: dict[str, Tensor] = {}
+        self.result = FitResult()
 
     @functools.cached_property  # asked for at the first step, when a checkpoint has told what the task is like
     def recorder(self) -> Callable[[Any], dict[str, Tensor]] | None:
@@ -164,14 +166,13 @@ class _Loop:
         """Finish the epoch under way; return False when it was stopped in the middle (and saved there)."""
         self.clock = time.perf_counter()
         self.model.train()
-        batch = next(batches := self._batches(), None)
-        while batch is not None:
+        for batch in self._batches():
             if self._asked(stop()):
                 self.save()
                 return False
-            batch = self._step(batch, batches)
-            done = self.step_in_epoch
-            watched.step(self.epoch, done - 1, loss=self.loss_sum / done, seconds_left=self._seconds_left())
+            self._step(batch)
+            done, left = self.step_in_epoch, self._seconds_left()
+            watched.step(self.epoch, done - 1, loss=self.loss_sum / done, seconds_left=left)
         self._close_epoch(watched)
         return True
 
@@ -187,18 +188,18 @@ class _Loop:
         asked: Any = self.fabric.all_reduce(torch.tensor(float(here), device=self.fabric.device), reduce_op="sum")
         return bool(asked.item())
 
-    def _step(self, batch: Any, batches: Iterator[Any]) -> Any:
-        """Return the next batch, if any, which is asked for before this one's loss is read."""
+    def _step(self, batch: Any) -> None:
         torch.manual_seed(_mixed(self.settings.seed, self.step, self.fabric.global_rank))
         mine, weight = share_of(batch, self.fabric.global_rank, self.fabric.world_size)
-        launch = functools.partial(self.task.loss, self.model, done=self.step / self.n_steps)
-        losses = (self.recorder or launch)(mine)
+        if self.recorder is not None:
+            losses = self.recorder(mine)
+        else:
+            losses = self.task.loss(self.model, mine, done=self.step / self.n_steps)
         own = losses["loss"] if weight == 1 else weight * losses["loss"]
         self.fabric.backward(own)
         clipped = {"max_norm": self.settings.clip_norm, "error_if_nonfinite": False}
         norm: Any = self.fabric.clip_gradients(self.model, self.optimiser, **clipped)
         both: Any = self.fabric.all_reduce(torch.stack([own.detach().float(), norm.float()]))
-        coming = next(batches, None)
         loss, length = both.tolist()  # the one place where a step waits for the GPU
         self._must_be_finite(loss=loss, gradient=length)
         for group in self.optimiser.optimizer.param_groups:
@@ -209,7 +210,6 @@ class _Loop:
         self.step, self.step_in_epoch = self.step + 1, self.step_in_epoch + 1
         self.loss_sum += loss
         self._tick()
-        return coming
 
     def _must_be_finite(self, **values: float) -> None:
         for name, value in values.items():

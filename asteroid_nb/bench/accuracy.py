@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED, TEST_FRAMES
+from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED, TEST_FRAMES, judging
 from asteroid_nb.bench.runs import kept, log_path, weights_digest
 from asteroid_nb.bench.setting import Setting
 from asteroid_nb.equilibrium.committee import FEWEST, Committee
@@ -113,8 +113,7 @@ def _committee(setting: Setting, records: Sequence[Record]) -> list[Record]:
         return []
     runs = [setting.run(DEQ, seed) for seed in range(len(records))]
     path = log_path(setting, "committee", runs[0], [weights_digest(one) for one in runs], TEST_FRAMES)
-    test = setting.parts.test[:: max(1, setting.parts.test.n_frames // TEST_FRAMES)]
-    found = kept(path, lambda: {"test": Committee(runs).errors(test)._asdict()})
+    found = kept(path, lambda: {"test": Committee(runs).errors(judging(setting.parts))._asdict()})
     weights, seconds = (sum(one[name] for one in records) for name in ("n_parameters", "seconds"))
     return [found | {"n_parameters": weights, "seconds": seconds}]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from asteroid_nb import __version__
-from asteroid_nb.bench.sources import Source
+from asteroid_nb.bench.sources import Parts, Source
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
+from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.equilibrium.force_field import n_parameters
 from asteroid_nb.equilibrium.run import ForceFieldRun
 from asteroid_nb.equilibrium.settings import FORCE_FIT, ForceFieldSettings, ForceObjective
@@ -113,7 +114,7 @@ def train_arm(folder: Path, arm: Arm) -> None:
         )  # fmt: skip
         if not run.finished:
             raise KeyboardInterrupt  # Ctrl-C ends a training softly; what it leaves goes on another time
-        test = parts.test[:: max(1, parts.test.n_frames // TEST_FRAMES)]
+        test = judging(parts)
         record |= {"test": run.errors(test)._asdict(), "validation": min(h["validation_loss"] for h in run.history)}
         record |= {"last": run.history[-1], "best_epoch": _best(run.history), "n_test_frames": test.n_frames}
         record |= {"late_gain": _late_gain(run.history), "seconds": run.history[-1]["seconds"]}
@@ -121,6 +122,11 @@ def train_arm(folder: Path, arm: Arm) -> None:
         record["failed"] = str(error)
     with replacing(where / RECORD) as temporary:
         temporary.write_text(json.dumps(plain(record), indent=1), encoding="utf-8")
+
+
+def judging(parts: Parts) -> Trajectory:
+    """Return the test frames that every model is judged on."""
+    return parts.test[:: max(1, parts.test.n_frames // TEST_FRAMES)]
 
 
 def _best(history: Sequence[dict[str, float]]) -> int:

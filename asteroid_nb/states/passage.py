@@ -176,7 +176,7 @@ class _Waits:
         self.stretch = stretch.astype(np.int32)
         kind = index_type(frames.n_frames)
         self.place = np.arange(frames.n_frames, dtype=kind)
-        self.end = self.place + frames.following.astype(kind)
+        self.end = self.place + frames.following
         self.group = (frames.block.astype(np.int64) * frames.n_states + frames.states).astype(
             index_type(frames.n_blocks * frames.n_states * len(self.edges))
         )
@@ -185,7 +185,7 @@ class _Waits:
     def until(self, target: int):
         """Return at risk and arrived, both [blocks, states, stretches], passages seen and share cut off [states]."""
         frames, n_stretches = self.frames, len(self.edges)
-        met = np.where(frames.states == target, self.place, self.place.dtype.type(frames.n_frames))
+        met = np.where(frames.states == target, self.place, frames.n_frames)
         arrival = np.minimum.accumulate(met[::-1])[::-1]
         arrives = arrival <= self.end
         wait = np.where(arrives, arrival, self.end) - self.place
@@ -194,7 +194,7 @@ class _Waits:
         shape = (frames.n_blocks, frames.n_states, n_stretches)
 
         def tally(which: np.ndarray | slice, weights: np.ndarray | None = None) -> np.ndarray:
-            code = group[which] * group.dtype.type(n_stretches) + stretch[which]
+            code = group[which] * n_stretches + stretch[which]
             return np.bincount(code, weights=weights, minlength=int(np.prod(shape))).reshape(shape).astype(float)
 
         arrived, starts = tally(arrives[waiting]), tally(slice(None))

@@ -15,7 +15,7 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +94,12 @@ def waits(task: ForecastTask, device: torch.device, *, n: int, rounds: int = 5) 
     news = itertools.chain.from_iterable(task.batches(seed=epoch, device=device) for epoch in itertools.count())
     batch = next(news)
 
-    def steps(batches: Iterator[Any]) -> None:
-        held = batch
-        for _ in range(n):
-            held = loop._step(held, batches)
-
     found: dict[str, list[float]] = {"fresh_ms": [], "same_ms": []}
     for number in range(rounds + 1):
         for key, batches in (("fresh_ms", news), ("same_ms", itertools.repeat(batch))):
             began = time.perf_counter()
-            steps(batches)
+            for one in itertools.islice(batches, n):
+                loop._step(one)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             if number:  # the first is where a step is recorded
