@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from asteroid_nb.data.trajectory import StateTrajectory, Trajectory
 from asteroid_nb.errors import InvalidTrajectory, ModelMismatch
+from asteroid_nb.memory import giving_back
 
 if TYPE_CHECKING:
     from asteroid_nb.dashboard import Dashboard
@@ -33,6 +34,7 @@ def explore(what: ForceFieldRun, trajectory: Trajectory, **options: Any) -> Solv
 def explore(what: Trajectory, *forecasts: Trajectory, **options: Any) -> StructureExplorer: ...
 
 
+@giving_back()
 def explore(what: Any, *others: Any, **options: Any) -> Any:
     """Show a trained run, states, a force field or trajectories: linked panels; space plays, arrow keys step.
 

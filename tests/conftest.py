@@ -43,6 +43,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no Chromium starts on this machine: apt-get install chromium"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Keep a file's tests in one process, so that it makes its fixtures once; minutes of notebooks may be dealt out."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if "browser/test_notebooks.py" in nodeid else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     said = [str(r.longrepr) for r in terminalreporter.stats.get("skipped", [])]
     if skipped := sum("no Chromium" in one for one in said):

@@ -20,6 +20,7 @@ from asteroid_nb.equilibrium.forces import evaluate
 from asteroid_nb.equilibrium.frames import Frames, own_energies
 from asteroid_nb.equilibrium.settings import ForceFieldSettings
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, NotConverged
+from asteroid_nb.memory import giving_back
 from asteroid_nb.shapes import Float
 from asteroid_nb.units import MEV_PER_EV
 
@@ -96,12 +97,13 @@ class ForceFieldRun:
                 "Train it on molecules with these elements."
             )
 
+    @giving_back()
     def predict(
         self,
         trajectory: Trajectory,
         *,
         solver: Solver | None = None,
-        batch_size: int = 64,
+        batch_size: int = 32,
         device: str = "cpu",
         precision: torch.dtype = torch.float32,
     ) -> Predicted:
@@ -129,7 +131,7 @@ class ForceFieldRun:
         counted = (torch.cat(part).numpy() for part in zip(*steps, strict=True))
         return Predicted(np.concatenate(energies) + own, np.concatenate(forces), *counted)
 
-    def predict_known(self, trajectory: Trajectory, *, batch_size: int = 64, **options: Any) -> Predicted:
+    def predict_known(self, trajectory: Trajectory, *, batch_size: int = 32, **options: Any) -> Predicted:
         """Return what `predict` does, NaN where a frame has no answer; its batch is then asked one by one."""
         parts = []
         for first in range(0, trajectory.n_frames, batch_size):

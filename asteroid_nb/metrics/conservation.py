@@ -7,6 +7,9 @@ from asteroid_nb.errors import TrajectoryTooShort
 from asteroid_nb.shapes import Float, Int
 from asteroid_nb.units import BOLTZMANN_EV_PER_K, EV_PER_AMU_ANG2_PER_FS2, FS_PER_PS, MEV_PER_EV
 
+#: Frames whose rigid motions are taken off together: some kB each.
+AT_ONCE = 512
+
 
 def kinetic_energy_ev(
     velocities: Float[np.ndarray, "frames atoms 3"], masses: Float[np.ndarray, " atoms"]
@@ -94,17 +97,27 @@ def _internal(
     velocities: np.ndarray, masses: np.ndarray, positions: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mass-weighted velocities less rigid motion [frames, atoms, 3] and degrees of freedom [frames, atoms]."""
-    n_frames, n_atoms, _ = np.shape(velocities)
     root = np.sqrt(np.asarray(masses, dtype=float))
+    parts = []
+    for first in range(0, max(len(velocities), 1), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        centred = None if positions is None else _centred(positions[some], masses)
+        parts.append(_without_rigid(np.asarray(velocities[some], dtype=float) * root[:, None], root, centred))
+    motions, freedoms = zip(*parts, strict=True)
+    return np.concatenate(motions), np.concatenate(freedoms)
+
+
+def _without_rigid(weighted: np.ndarray, root: np.ndarray, centred: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    n_frames, n_atoms, _ = weighted.shape
     rigid = np.broadcast_to(np.eye(3), (n_frames, n_atoms, 3, 3))
-    if positions is not None:
-        turns = np.cross(np.eye(3), _centred(positions, masses)[:, :, None])
+    if centred is not None:
+        turns = np.cross(np.eye(3), centred[:, :, None])
         rigid = np.concatenate([rigid, np.swapaxes(turns, -1, -2)], axis=-1)
-    weighted = (rigid * root[:, None, None]).reshape(n_frames, 3 * n_atoms, -1)
-    modes, sizes, _ = np.linalg.svd(weighted, full_matrices=False)
+    rigid = (rigid * root[:, None, None]).reshape(n_frames, 3 * n_atoms, -1)
+    modes, sizes, _ = np.linalg.svd(rigid, full_matrices=False)
     # A linear molecule has no third rotation, a single atom none: their modes have size zero and take nothing.
     modes = modes * (sizes > 1e-6 * sizes.max(axis=1, keepdims=True))[:, None]
-    motion = (np.asarray(velocities, dtype=float) * root[:, None]).reshape(n_frames, -1, 1)
+    motion = weighted.reshape(n_frames, -1, 1)
     motion = motion - modes @ (np.swapaxes(modes, 1, 2) @ motion)
     taken = np.square(modes).sum(axis=-1).reshape(n_frames, n_atoms, 3).sum(axis=-1)
     return motion.reshape(n_frames, n_atoms, 3), 3 - taken

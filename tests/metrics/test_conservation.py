@@ -39,6 +39,18 @@ def test_every_element_is_equally_warm_after_momentum_is_off(velocities, positio
         assert temperature.mean() == pytest.approx(500, rel=0.03)
 
 
+@pytest.mark.parametrize("with_rotation", [False, True])
+def test_how_many_frames_are_taken_together_changes_nothing(velocities, positions, with_rotation, monkeypatch):
+    positions = positions if with_rotation else None
+    whole = conservation.temperature_per_element_K(velocities, NUMBERS, MASSES, positions=positions)
+    monkeypatch.setattr(conservation, "AT_ONCE", 37)
+    for name, temperature in conservation.temperature_per_element_K(
+        velocities, NUMBERS, MASSES, positions=positions
+    ).items():
+        assert temperature.shape == (N_FRAMES,)
+        np.testing.assert_allclose(temperature, whole[name], rtol=1e-12)
+
+
 def test_cold_hydrogen_is_seen(velocities):
     velocities[:, 3:] *= np.sqrt(0.5)
     found = conservation.temperature_per_element_K(velocities, NUMBERS, MASSES)
