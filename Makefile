@@ -21,7 +21,7 @@ lab: $(VENV)/.ready ## open the notebooks in JupyterLab
 	@$(BIN)/asteroid-nb lab
 
 # Everything is run even if one check fails, and pytest last, so that its summary is the last line. Two processes, one
-# thread each: on two cores that takes about half the time, and more threads than cores would wait for each other.
+# thread each: more threads than cores would wait for each other.
 test: $(VENV)/.ready-dev ## all checks: lint, types, tests, notebooks, browser
 	@.ci/browser $(BIN)
 	@status=0; $(MAKE) --no-print-directory --keep-going lint types || status=1; \

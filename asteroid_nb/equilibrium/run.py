@@ -97,7 +97,6 @@ class ForceFieldRun:
                 "Train it on molecules with these elements."
             )
 
-    @giving_back()
     def predict(
         self,
         trajectory: Trajectory,
@@ -143,6 +142,7 @@ class ForceFieldRun:
                 parts.append(_unknown(some) if alone else self.predict_known(some, batch_size=1, **options))
         return Predicted(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
+    @giving_back()
     def errors(self, trajectory: Trajectory, **options: Any) -> ForceErrors:
         """Return how far forces and energies are off; the options are those of `predict`."""
         return errors_of(self.predict(trajectory, **options), trajectory)
