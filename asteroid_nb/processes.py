@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
 from traceback import format_exception
@@ -75,10 +75,11 @@ def from_the_first(make: Callable[[], Made]) -> Made:
     """Return what the first process makes, alone, to every process; its error is raised in all of them."""
     if not are_several():
         return make()
-    group = _patient()
-    box: list[Any] = [_outcome(make) if is_first() else None]
-    with Interruptible():  # whoever is asked to stop meanwhile hears from the first whether it did
-        distributed.broadcast_object_list(box, src=0, group=group)
+    with nullcontext() if is_first() else Interruptible():  # whoever is asked to stop meanwhile hears from the first
+        distributed.barrier(group=_patient())  # which must not be at work, and stopped, before the others are here
+        box: list[Any] = [_outcome(make) if is_first() else None]
+        with Interruptible():
+            distributed.broadcast_object_list(box, src=0, group=_patient())
     made, error = box[0]
     if error is not None:
         raise error

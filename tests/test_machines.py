@@ -161,7 +161,7 @@ class TestTheCommand:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-        assert out.count("Training on 'ethanol'") == 1 and out.count("Stopped. Go on with the same command") == 1
+        assert out.count("Training on 'ethanol'") == 1 and out.count("Stopped. Go on with the same command") == 1, err
         assert (out + err).count("Stopped after") == 1 and "KeyboardInterrupt" not in err.split("SignalException")[0]
         assert len(list((tmp_path / "runs").iterdir())) == 1
         assert {path.name for path in checkpoint.parent.iterdir()} == {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
 from contracts.small_models import training
 from small_force_field import frames
 
+from asteroid_nb import processes
 from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.fit_settings import FitSettings, make_fabric
@@ -85,3 +89,24 @@ def test_one_process_is_the_first_and_does_what_is_done_for_all(capsys):
         from_the_first(lambda: 1 // 0)
     say("once")
     assert capsys.readouterr().out == "once\n"
+
+
+def test_who_is_asked_to_stop_while_it_waits_for_the_first_hears_what_that_made(monkeypatch):
+    """The first is not at work before all are here, so that no stop finds one at work, the other not."""
+    calls = []
+
+    def met(group: object) -> None:
+        calls.append("met")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def sent(box: list[object], **_: object) -> None:
+        calls.append("sent")
+        box[:] = [("stopped", None)]
+
+    monkeypatch.setattr(processes, "are_several", lambda: True)
+    monkeypatch.setattr(processes, "is_first", lambda: False)
+    monkeypatch.setattr(processes, "_patient", lambda: None)
+    monkeypatch.setattr(processes.distributed, "barrier", met)
+    monkeypatch.setattr(processes.distributed, "broadcast_object_list", sent)
+    assert from_the_first(lambda: "not made here") == "stopped"
+    assert calls == ["met", "sent"]
