@@ -19,6 +19,7 @@ from asteroid_nb.shapes import Float
 from asteroid_nb.states.cells import Partition
 from asteroid_nb.states.core_states import core_states, pcca_cores
 from asteroid_nb.states.gathering import Several, gathered
+from asteroid_nb.states.load_deeptime import load_deeptime
 from asteroid_nb.states.regions import Balls, Boxes, Points, circled, grid
 
 __all__ = ["Partition", "bins", "core_states", "cores", "kmeans", "nearest", "pcca_cores"]
@@ -117,6 +118,7 @@ def kmeans(
 
 
 def _kmeans_centres(vectors: np.ndarray, n_states: int, seed: int) -> tuple[np.ndarray, bool]:
+    load_deeptime()
     from deeptime.clustering import KMeans
 
     options: dict[str, Any] = {"max_iter": 500, "tolerance": 1e-4, "fixed_seed": int(seed), "n_jobs": 1}

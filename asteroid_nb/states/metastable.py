@@ -10,6 +10,7 @@ import numpy as np
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
 from asteroid_nb.shapes import Int
 from asteroid_nb.states.counting import Several, gathered
+from asteroid_nb.states.load_deeptime import load_deeptime
 from asteroid_nb.states.msm import fitted
 from asteroid_nb.states.partitions import cores_of_memberships
 
@@ -73,6 +74,7 @@ def metastable(trajectories: Several, *, lag_frames: int, n_sets: int) -> Metast
     Reference:
         Röblitz & Weber (2013), doi:10.1007/s11634-013-0134-6.
     """
+    load_deeptime()
     from deeptime.markov import pcca
 
     frames = gathered(trajectories)

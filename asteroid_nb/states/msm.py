@@ -16,6 +16,7 @@ import numpy as np
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory
 from asteroid_nb.shapes import Float
 from asteroid_nb.states.counting import Frames, enough_samples, largest_connected, must_span
+from asteroid_nb.states.load_deeptime import load_deeptime
 
 Counting = Literal["sliding/lag", "effective"]
 
@@ -83,6 +84,7 @@ def likeliest(counts: Float[np.ndarray, "states states"], lag_frames: int, *, wi
     Reference:
         Prinz et al. (2011), doi:10.1063/1.3565032; Trendelkamp-Schroer, Wu, Paul & Noé (2015), doi:10.1063/1.4934536.
     """
+    load_deeptime()
     from deeptime.markov.msm import MaximumLikelihoodMSM
     from deeptime.util.exceptions import NotConvergedWarning
 
@@ -138,6 +140,7 @@ def posterior(
     Reference:
         Trendelkamp-Schroer, Wu, Paul & Noé (2015), doi:10.1063/1.4934536.
     """
+    load_deeptime()
     from deeptime.markov.tools.estimation.dense.tmat_sampling.tmatrix_sampler import TransitionMatrixSampler
 
     enough_samples(n_samples)
@@ -181,6 +184,7 @@ def _independent(frames: Frames, lag_frames: int, counting: Counting) -> Float[n
         return frames.counts(lag_frames) / lag_frames
     if counting != "effective":
         raise InvalidSettings(f"The counting was {counting!r}; it can be 'sliding/lag' or 'effective'.")
+    load_deeptime()
     from deeptime.markov import TransitionCountEstimator
 
     must_span(frames, lag_frames)

@@ -15,6 +15,7 @@ from asteroid_nb.data.coordinates import Coordinates
 from asteroid_nb.errors import InvalidSettings, InvalidTrajectory, ModelMismatch, TrajectoryTooShort, UnreadableFile
 from asteroid_nb.files import replacing
 from asteroid_nb.states.gathering import Several, listed, projection_of
+from asteroid_nb.states.load_deeptime import load_deeptime
 
 FORMAT = "asteroid_nb projection 1"
 
@@ -133,6 +134,7 @@ def tica(
         Pérez-Hernández et al. (2013), doi:10.1063/1.4811489; Noé & Clementi (2015), doi:10.1021/acs.jctc.5b00553, for
         the kinetic map.
     """
+    load_deeptime()
     from deeptime.decomposition import TICA
 
     several = listed(trajectories)
