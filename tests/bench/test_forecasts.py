@@ -195,9 +195,17 @@ class TestRollouts:
     def test_the_median_counts_chains_that_never_broke(self):
         record = {
             "stable_fs": [10.0, 20.0, 30.0, None, None], "n_whole": 2, "distance_mae": 0.1, "torsion_js": [],
-            "furthest_peak_per_cm": None, "temperature_off": None, "fs_per_s": 9.0,
+            "furthest_peak_per_cm": None, "temperature_off": None, "fs_per_s": 9.0, "peaks_per_cm": [],
         }  # fmt: skip
-        assert rollouts._row("one", [record]) == ("one", "2 of 5", "30", "0.10", "–", "–", "–", "9")
+        assert rollouts._row("one", [record]) == ("one", "2 of 5", "30", "0.10", "–", "–", "–", "–", "9")
+
+    def test_peaks_are_told_by_the_middle_one_and_by_the_worst(self):
+        record = {
+            "stable_fs": [None], "n_whole": 1, "distance_mae": 0.1, "torsion_js": [], "temperature_off": 0.01,
+            "peaks_per_cm": [[100.0, 220.0], [1000.0, 996.0], [3000.0, 3007.0]], "furthest_peak_per_cm": 120.0,
+            "fs_per_s": 9.0,
+        }  # fmt: skip
+        assert rollouts._row("one", [record])[4:6] == ("7", "120")
 
     def test_a_failed_seed_is_told_and_another_one_s_potential_taken(self, tmp_path, monkeypatch):
         real = arms.train

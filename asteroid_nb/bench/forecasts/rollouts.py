@@ -76,8 +76,8 @@ def rollouts(
         key=protocol.name,
         title=f"{source.name}: {n_starts} chains of {length_fs / 1000:g} ps, a forecast every "
         f"{protocol.horizon * protocol.spacing_fs:g} fs",
-        head=("forecaster", "whole", "median time to break, fs", "h(r) off, of 2", "worst peak off, 1/cm",
-              "worst temperature off, %", "torsions off, of 1", "fs/s of one core"),
+        head=("forecaster", "whole", "median time to break, fs", "h(r) off, of 2", "median peak off, 1/cm",
+              "worst peak off, 1/cm", "worst temperature off, %", "torsions off, of 1", "fs/s of one core"),
         rows=rows,
         rules=[*_rules(own, len(arms), protocol.spacing_fs), *failures(records)],
         note=f"Whole: no bond {BREAK_ANG:g} Å off its mean. The rest while whole: distances, peaks of the density of "
@@ -146,12 +146,14 @@ def _row(name: str, records: Sequence[Record]) -> tuple[str, ...]:
 
     of = lambda key, scale=1.0: [np.nan if one[key] is None else scale * float(one[key]) for one in records]  # noqa: E731
     broken = [np.median([np.inf if fs is None else fs for fs in one["stable_fs"]]) for one in records]
+    peaks = [np.array(one["peaks_per_cm"]).reshape(-1, 2) for one in records]
+    usual = [float(np.median(np.abs(np.diff(each)))) if len(each) else np.nan for each in peaks]
     turned = [float(np.mean(one["torsion_js"])) if len(one["torsion_js"]) else np.nan for one in records]
     return (
         name, f"{', '.join(str(one['n_whole']) for one in records)} of {len(records[0]['stable_fs'])}",
         ", ".join(f"{fs:.0f}" if np.isfinite(fs) else "–" for fs in broken), listed(of("distance_mae"), 2),
-        listed(of("furthest_peak_per_cm"), 0), listed(of("temperature_off", 100.0), 1), listed(turned, 2),
-        listed(of("fs_per_s"), 0),
+        listed(usual, 0), listed(of("furthest_peak_per_cm"), 0), listed(of("temperature_off", 100.0), 1),
+        listed(turned, 2), listed(of("fs_per_s"), 0),
     )  # fmt: skip
 
 
