@@ -74,8 +74,12 @@ class ExactChain:
         values, modes = self.spectrum
         half = modes * np.exp(values * positive(interval) / 2)
         root = np.sqrt(self.populations)
-        matrix = np.maximum(half @ half.T, 0.0) * (root[None] / root[:, None])
-        return matrix / matrix.sum(axis=1, keepdims=True)
+        matrix = half @ half.T
+        np.maximum(matrix, 0.0, out=matrix)  # in place: 1,600 cells are 20 MB
+        matrix *= root
+        matrix /= root[:, None]
+        matrix /= matrix.sum(axis=1, keepdims=True)
+        return matrix
 
     def committors(self, cores: np.ndarray, *, interval: float | None = None) -> Float[np.ndarray, "cells cores"]:
         """Return the probability that each core is the next one entered, 1 within it.
@@ -90,7 +94,7 @@ class ExactChain:
         result = (cores[:, None] == np.arange(cores.max() + 1)).astype(float)
         if between.size:
             step = self._step(interval)[between]
-            result[between] = np.linalg.solve(-step[:, between], step @ result)
+            result[between] = np.linalg.solve(step[:, between], -(step @ result))
         return result
 
     def committor(self, source: Any, target: Any, *, interval: float | None = None) -> Float[np.ndarray, " cells"]:
@@ -140,8 +144,10 @@ class ExactChain:
         random = np.random.default_rng(seed)
         cell = self._starts(n_chains, start, random)
         # One ascending array for all rows: row i lies between i and i + 1, so one binary search serves all chains.
-        ladder = np.cumsum(self.transition_matrix(interval), axis=1)
-        ladder = (ladder + np.arange(self.n_cells)[:, None]).ravel()
+        ladder = self.transition_matrix(interval)
+        np.cumsum(ladder, axis=1, out=ladder)
+        ladder += np.arange(self.n_cells)[:, None]
+        ladder = ladder.ravel()
         path = np.empty((n_frames, n_chains), dtype=np.int32)
         path[0] = cell
         for frame in range(1, n_frames):
@@ -180,7 +186,11 @@ class ExactChain:
 
     def _step(self, interval: float | None) -> Float[np.ndarray, "cells cells"]:
         """Return the generator, or P − 1 where only frames count."""
-        return self.generator if interval is None else self.transition_matrix(interval) - np.eye(self.n_cells)
+        if interval is None:
+            return self.generator
+        step = self.transition_matrix(interval)
+        step[np.diag_indices(self.n_cells)] -= 1.0
+        return step
 
     def _times_to(
         self, target: Bool[np.ndarray, " cells"], step: Float[np.ndarray, "cells cells"]
@@ -188,7 +198,7 @@ class ExactChain:
         """Return the mean time, or number of frames, from each cell."""
         outside = np.flatnonzero(~target)
         times = np.zeros(self.n_cells)
-        times[outside] = np.linalg.solve(-step[np.ix_(outside, outside)], np.ones(len(outside)))
+        times[outside] = np.linalg.solve(step[np.ix_(outside, outside)], np.full(len(outside), -1.0))
         return times
 
     def _starts(self, n_chains: int, start: Any | None, random: np.random.Generator) -> Int[np.ndarray, " chains"]:

@@ -65,8 +65,10 @@ class Frames:
             TrajectoryTooShort: no trajectory spans the lag.
         """
         must_span(self, lag_frames)
-        first = np.flatnonzero(self.following >= lag_frames)
-        return self.block[first], self.states[first] * self.n_states + self.states[first + lag_frames]
+        kept = self.following[:-lag_frames] >= lag_frames
+        code = self.states[:-lag_frames][kept] * self.n_states
+        code += self.states[lag_frames:][kept]
+        return self.block[:-lag_frames][kept], code
 
     def counts(self, lag_frames: int) -> Float[np.ndarray, "states states"]:
         """Return how often each state was met one lag after each other, every frame a start (sliding counts)."""
@@ -112,19 +114,18 @@ def gathered(trajectories: Several, *, must_move: bool = True) -> Frames:
             "Use longer trajectories or finer states."
         )
     lengths = np.array([one.n_frames for one in several])
-    within = np.concatenate([np.arange(length) for length in lengths])
     if len(several) >= MIN_BLOCKS:
         pieces = np.ones(len(several), dtype=np.int64)
     else:
         shares = np.rint(MIN_BLOCKS * lengths / lengths.sum()).astype(np.int64)
         pieces = np.minimum(np.maximum(1, shares), lengths)
-    before = np.cumsum(pieces) - pieces
-    block = np.repeat(before, lengths) + within * np.repeat(pieces, lengths) // np.repeat(lengths, lengths)
-    kind = index_type(len(within))
+    kind = index_type(lengths.sum())
+    ranges = zip(np.cumsum(pieces) - pieces, pieces, lengths, strict=True)
+    blocks = [(first + np.arange(length) * n_pieces // length).astype(kind) for first, n_pieces, length in ranges]
     return Frames(
         states=np.concatenate([one.states for one in several]),
-        following=(np.repeat(lengths, lengths) - 1 - within).astype(kind),
-        block=block.astype(kind),
+        following=np.concatenate([np.arange(length - 1, -1, -1, dtype=kind) for length in lengths]),
+        block=np.concatenate(blocks),
         n_states=several[0].n_states,
         dt_fs=several[0].dt_fs,
         labels=several[0].labels,

@@ -16,6 +16,9 @@ from asteroid_nb.states.msm import MSM, fitted, resampled
 #: The last waits, this share of all that were seen to end, set the rate at which unseen ones are taken to end.
 TAIL_SHARE = 0.1
 
+#: Frames whose waits are tallied at once, which bounds the memory that takes.
+TALLIED = 1 << 17
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PassageTimes:
@@ -177,28 +180,20 @@ class _Waits:
         kind = index_type(frames.n_frames)
         self.place = np.arange(frames.n_frames, dtype=kind)
         self.end = self.place + frames.following
-        self.group = (frames.block.astype(np.int64) * frames.n_states + frames.states).astype(
-            index_type(frames.n_blocks * frames.n_states * len(self.edges))
-        )
+        group = frames.block.astype(np.int64)
+        group *= frames.n_states
+        group += frames.states
+        self.group = group.astype(index_type(frames.n_blocks * frames.n_states * len(self.edges)))
         self.by_state = np.argsort(frames.states, kind="stable").astype(kind)
 
     def until(self, target: int):
         """Return at risk and arrived, both [blocks, states, stretches], passages seen and share cut off [states]."""
-        frames, n_stretches = self.frames, len(self.edges)
+        frames = self.frames
         met = np.where(frames.states == target, self.place, frames.n_frames)
         arrival = np.minimum.accumulate(met[::-1])[::-1]
         arrives = arrival <= self.end
-        wait = np.where(arrives, arrival, self.end) - self.place
-        waiting = wait > 0
-        stretch, group = self.stretch[wait[waiting]], self.group[waiting]
-        shape = (frames.n_blocks, frames.n_states, n_stretches)
-
-        def tally(which: np.ndarray | slice, weights: np.ndarray | None = None) -> np.ndarray:
-            code = group[which] * n_stretches + stretch[which]
-            return np.bincount(code, weights=weights, minlength=int(np.prod(shape))).reshape(shape).astype(float)
-
-        arrived, starts = tally(arrives[waiting]), tally(slice(None))
-        beyond = tally(slice(None), wait[waiting]) - starts * self.edges
+        starts, arrived, waited = self._tallied(np.where(arrives, arrival, self.end) - self.place, arrives)
+        beyond = waited - starts * self.edges
         longer = np.cumsum(starts[..., ::-1], axis=-1)[..., ::-1] - starts
         beyond[..., :-1] += longer[..., :-1] * np.diff(self.edges)
         total = frames.per_state
@@ -206,6 +201,22 @@ class _Waits:
         with np.errstate(invalid="ignore"):
             cut = np.where(total > 0, 1 - seen / np.maximum(total, 1), np.nan)
         return beyond, arrived, self._passages(arrival, arrives), cut
+
+    def _tallied(self, wait: np.ndarray, arrives: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return waits, those that end in an arrival, and frames waited, each [blocks, states, stretches]."""
+        n_stretches = len(self.edges)
+        shape = (self.frames.n_blocks, self.frames.n_states, n_stretches)
+        sums = np.zeros((3, int(np.prod(shape))))
+        for first in range(0, len(wait), TALLIED):
+            part = slice(first, first + TALLIED)
+            waiting = wait[part] > 0
+            length, ends = wait[part][waiting], arrives[part][waiting]
+            code = self.group[part][waiting] * n_stretches + self.stretch[length]
+            sums[0] += np.bincount(code, minlength=sums.shape[1])
+            sums[1] += np.bincount(code[ends], minlength=sums.shape[1])
+            sums[2] += np.bincount(code, weights=length, minlength=sums.shape[1])
+        starts, arrived, waited = sums.reshape(3, *shape)
+        return starts, arrived, waited
 
     def _passages(self, arrival: np.ndarray, arrives: np.ndarray) -> Int[np.ndarray, " states"]:
         """Return how many arrivals each state waited for: frames that wait for the same one are one passage."""
