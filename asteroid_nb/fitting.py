@@ -15,12 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from asteroid_nb.captured import recorder
 from asteroid_nb.checkpoints import differing_tensor, load_checkpoint, save_checkpoint
+from asteroid_nb.draws import seed_step
 from asteroid_nb.errors import CorruptModel, ModelMismatch, TrainingDiverged
 from asteroid_nb.fit_settings import FitSettings, adamw, can_be_fused, device_and_precision, make_fabric
 from asteroid_nb.memory import giving_back
@@ -189,7 +189,7 @@ class _Loop:
         return bool(asked.item())
 
     def _step(self, batch: Any) -> None:
-        torch.manual_seed(_mixed(self.settings.seed, self.step, self.fabric.global_rank))
+        seed_step(self.settings.seed, self.step, self.fabric.global_rank, device=self.fabric.device)
         mine, weight = share_of(batch, self.fabric.global_rank, self.fabric.world_size)
         if self.recorder is not None:
             losses = self.recorder(mine)
@@ -292,8 +292,3 @@ class _Loop:
             self.result = FitResult(history=state["history"], best_validation=state["best_validation"])
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CorruptModel(f"{self.path} is damaged ({error!r}). Train again without resume.") from error
-
-
-def _mixed(*numbers: int) -> int:
-    """Return one seed from several numbers, so that neighbours among them give unrelated random numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

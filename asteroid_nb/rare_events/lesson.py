@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -129,14 +129,20 @@ def _crossed(states: Int[np.ndarray, " frames"]) -> Bool[np.ndarray, " steps"]:
     return np.diff(states >= LABELS.index("B1"))
 
 
-def once_more(*, seed: int, n_frames: int, n_epochs: int, device: str = "auto") -> dict[str, float]:
-    """Return t2 in fs over one frame as an LSTM makes it, from new data and new weights, by the tokens it learnt."""
+def once_more(*, seed: int, n_frames: int, **fitting: Any) -> dict[str, float]:
+    """Return t2 in fs over one frame as an LSTM makes it, from new data and new weights, by the tokens it learnt.
+
+    Args:
+        seed: of data, weights and chains.
+        n_frames: of all replicas together.
+        fitting: what `train_language` is told besides.
+    """
     replicas, found = walks(n_frames, seed=seed), {}
     tokens = {
         "nearest of 4": [nearest_of_four().assign(one) for one in replicas],
         "core sets": discretise.core_states(four_cores(), replicas),
     }
     for name, states in tokens.items():
-        run = train_language(states, seed=seed, n_epochs=n_epochs, device=device, observers=())
+        run = train_language(states, seed=seed, observers=(), **fitting)
         found[name] = float(implied_timescales(chains(run, seed=seed), lags_frames=[1], n_modes=1).at(1)[0])
     return found
