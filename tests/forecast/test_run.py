@@ -145,7 +145,7 @@ class TestDamagedSettings:
         began, most = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(CorruptModel, match="make no model.*(the largest 10000|cannot hold|Exceeds the limit)"):
             Run.load(folder)
-        assert time.perf_counter() - began < 2
+        assert time.perf_counter() - began < 10
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 200_000, "kB more were held"
 
     def test_of_another_shape_than_the_weights_are_refused(self, folder):
