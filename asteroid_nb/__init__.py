@@ -29,6 +29,7 @@ _VERBS = {
     "Ensemble": "forecast.ensemble",
     "train_ensemble": "forecast.ensemble",
     "predict": "forecast.rollout",
+    "Thermostat": "forecast.thermostat",
     "attention": "forecast.rollout",
     "rivals": "forecast.baselines",
     "evaluate": "evaluation",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:  # the same, for editors and the type checker; a test holds th
     from asteroid_nb.forecast.rollout import attention, predict
     from asteroid_nb.forecast.run import Run
     from asteroid_nb.forecast.runs import Runs
+    from asteroid_nb.forecast.thermostat import Thermostat
     from asteroid_nb.forecast.training import train
     from asteroid_nb.health.diagnosis import doctor
     from asteroid_nb.metrics.first_look import check
@@ -127,6 +129,7 @@ __all__ = [
     "Run",
     "Runs",
     "StateTrajectory",
+    "Thermostat",
     "TrainingView",
     "Trajectory",
     "attention",

@@ -138,6 +138,7 @@ def _forecast(commands) -> None:
     command.add_argument("--walker", type=int, default=-1, help="which of several trajectories, from 0; -1 is the last")
     command.add_argument("--start", type=int, default=0, help="stored frame at which the history begins")
     command.add_argument("--blocks", type=int, default=1, help="horizons chained")
+    command.add_argument("--temperature", type=float, metavar="K", help="hold chained horizons at it; free otherwise")
     command.add_argument("--out", type=Path, default=Path("forecast.npz"), help="the ending names the format")
 
 

@@ -90,12 +90,15 @@ def train(options: argparse.Namespace) -> int:
 def forecast(options: argparse.Namespace) -> None:
     from asteroid_nb.forecast.rollout import predict
     from asteroid_nb.forecast.run import Run
+    from asteroid_nb.forecast.thermostat import Thermostat
 
     run, trajectories = Run.load(options.run), open_data(options)
     if not -len(trajectories) <= options.walker < len(trajectories):
         raise InvalidSettings(f"--walker was {options.walker}; there are {len(trajectories)} trajectories, from 0.")
     trajectory = trajectories[options.walker]
-    path = save(predict(run, trajectory, starts=options.start, n_blocks=options.blocks), options.out)
+    held = None if options.temperature is None else Thermostat(temperature_K=options.temperature)
+    ahead = predict(run, trajectory, starts=options.start, n_blocks=options.blocks, thermostat=held)
+    path = save(ahead, options.out)
     frames = run.settings.horizon * options.blocks
     print(f"{run.settings.history} frames of history and {frames} predicted ({frames * run.dt_fs:g} fs): {path}")
 

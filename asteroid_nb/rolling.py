@@ -13,13 +13,17 @@ from asteroid_nb.data.bonds import bonds_of, find_torsions
 from asteroid_nb.data.geometry import torsions
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Windows
-from asteroid_nb.forecast.rollout import chained
+from asteroid_nb.forecast.rollout import chained, held_at
+from asteroid_nb.forecast.thermostat import Thermostat
 from asteroid_nb.metrics.conservation import temperature_per_element_K
 from asteroid_nb.metrics.spectra import density_of_states, finite_difference_velocities, peaks_per_cm
 from asteroid_nb.metrics.structure import BREAK_ANG, bond_lengths, distance_mae, stability_fs, torsion_js
 
 #: Below this a chain has no spectrum worth a name, in fs.
 SHORTEST_SPECTRUM_FS = 1000.0
+
+#: Peaks no further apart are the same.
+SAME_PER_CM = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +34,13 @@ class RolloutQuality:
         length_fs: how long they were chained.
         stable_fs: [starts] when the first bond was `BREAK_ANG` off its mean, infinite if none was.
         distance_mae: of all interatomic distances against the truth, while whole; 0 is the same, 2 nothing in common.
-        temperatures_K: of each element in the forecast and in the reference, while whole.
+        temperatures_K: of each element in the forecast while whole, and in the reference, or what a thermostat was
+            asked for.
         torsion_js: [torsions] Jensen–Shannon distances of rotatable bonds, while whole: 0 the same, 1 disjoint.
         peaks_per_cm: of the truth's density of states, each with the nearest of the forecast's; of chains that stayed
             whole, none where they were too short.
+        shown_twice: of each of these peaks, whether both halves of the truth show it, within `SAME_PER_CM`: the others
+            are noise of a short simulation.
     """
 
     length_fs: float
@@ -42,6 +49,7 @@ class RolloutQuality:
     temperatures_K: dict[str, tuple[float, float]]
     torsion_js: np.ndarray = field(default_factory=lambda: np.zeros(0))
     peaks_per_cm: tuple[tuple[float, float], ...] = ()
+    shown_twice: tuple[bool, ...] = ()
 
     def __str__(self) -> str:
         said = f"Chained for {self.length_fs:g} fs from {len(self.stable_fs)} starts: {self.n_whole} stay whole"
@@ -49,7 +57,7 @@ class RolloutQuality:
         if np.isfinite(middle := np.median(self.stable_fs)):
             said += f", the median breaks after {middle:.0f} fs"
         warm = ", ".join(f"{name} {own:.0f} K ({true:.0f})" for name, (own, true) in self.temperatures_K.items())
-        return f"{said}. While whole: distances differ by {self.distance_mae:.2f} of 2; temperatures (truth) {warm}."
+        return f"{said}. While whole: distances differ by {self.distance_mae:.2f} of 2; temperatures (expected) {warm}."
 
     @property
     def n_whole(self) -> int:
@@ -61,37 +69,62 @@ class RolloutQuality:
         return max((abs(own - true) for true, own in self.peaks_per_cm), default=float("nan"))
 
     @property
+    def furthest_repeated_per_cm(self) -> float:
+        """Return by how much the worst of the peaks is off that both halves of the truth show, NaN without any."""
+        repeated = zip(self.peaks_per_cm, self.shown_twice, strict=True)
+        return max((abs(own - true) for (true, own), twice in repeated if twice), default=float("nan"))
+
+    @property
     def temperature_off(self) -> float:
         """Return by which share the temperature of the worst element is off, NaN where nothing is whole."""
         return max((abs(own / true - 1) for own, true in self.temperatures_K.values()), default=float("nan"))
 
 
-def rollout_quality(forecaster: Any, windows: Windows, *, n_starts: int = 16, n_blocks: int = 4) -> RolloutQuality:
+def rollout_quality(
+    forecaster: Any,
+    windows: Windows,
+    *,
+    n_starts: int = 16,
+    n_blocks: int = 4,
+    thermostat: Thermostat | None = None,
+) -> RolloutQuality:
     """Chain forecasts from starts spread over windows that training has not seen, and hold them against those frames.
 
     Args:
         forecaster: a `Run`, a rival, or anything with ``forecast(window)``.
         windows: a `Split`'s ``test``. Of a trajectory split in time only the frames these windows cover are used.
+        thermostat: holds the chains at a temperature, which every element is then held against.
 
     Raises:
         ModelMismatch: the windows do not fit the model.
+        InvalidSettings: a thermostat for frames too far apart, or for a periodic box.
     """
-    return judge(chains(forecaster, windows, n_starts=n_starts, n_blocks=n_blocks), windows)
+    asked_K = None if thermostat is None else thermostat.temperature_K
+    paths = chains(forecaster, windows, n_starts=n_starts, n_blocks=n_blocks, thermostat=thermostat)
+    return judge(paths, windows, asked_K=asked_K)
 
 
-def chains(forecaster: Any, windows: Windows, *, n_starts: int, n_blocks: int) -> list[np.ndarray]:
+def chains(
+    forecaster: Any, windows: Windows, *, n_starts: int, n_blocks: int, thermostat: Thermostat | None = None
+) -> list[np.ndarray]:
     """Return the paths [frames, atoms, 3] in Å that a forecaster chains from starts spread over windows.
 
     The first frame of each is the present, the last that was seen.
     """
     chosen = windows.subset(most=n_starts)[:]
-    seen = chosen.place(chosen.history)
-    ahead = chained(forecaster, seen, dt_fs=windows.dt_fs, n_blocks=n_blocks)
+    seen, held = chosen.place(chosen.history), None
+    if thermostat is not None:
+        held = held_at(thermostat, windows.trajectories[0], windows.dt_fs)
+    ahead = chained(forecaster, seen, dt_fs=windows.dt_fs, n_blocks=n_blocks, held=held)
     return list(torch.cat([seen[:, -1:], ahead.to(seen.dtype)], dim=1).numpy())
 
 
-def judge(paths: Sequence[np.ndarray], windows: Windows) -> RolloutQuality:
-    """Hold paths, a frame of the windows apart, against the frames that windows cover."""
+def judge(paths: Sequence[np.ndarray], windows: Windows, *, asked_K: float | None = None) -> RolloutQuality:
+    """Hold paths, a frame of the windows apart, against the frames that windows cover.
+
+    Args:
+        asked_K: what every element's temperature is held against instead, as at equilibrium all are alike.
+    """
     truth, trajectory, dt_fs = covered(windows), windows.trajectories[0], windows.dt_fs
     bonds = bonds_of(trajectory)
     lengths = np.concatenate([bond_lengths(path, bonds) for path in truth]).mean(axis=0)
@@ -101,13 +134,15 @@ def judge(paths: Sequence[np.ndarray], windows: Windows) -> RolloutQuality:
     whole = [path for path in whole if len(path) > 2]
     turning = find_torsions(bonds, trajectory.atomic_numbers)
     angles = [torsions(np.concatenate(each), turning) for each in (whole, truth)] if whole and len(turning) else []
+    peaks, shown_twice = _peaks(unbroken, truth, trajectory.masses, dt_fs)
     return RolloutQuality(
         length_fs=(len(paths[0]) - 1) * dt_fs,
         stable_fs=stable_fs,
         distance_mae=distance_mae(np.concatenate(whole), np.concatenate(truth)) if whole else 2.0,
-        temperatures_K=_temperatures(whole, truth, trajectory, dt_fs),
+        temperatures_K=_temperatures(whole, truth, trajectory, dt_fs, asked_K),
         torsion_js=torsion_js(*angles) if angles else np.zeros(0),
-        peaks_per_cm=_peaks(unbroken, truth, trajectory.masses, dt_fs),
+        peaks_per_cm=peaks,
+        shown_twice=shown_twice,
     )
 
 
@@ -123,9 +158,12 @@ def covered(windows: Windows) -> list[np.ndarray]:
 
 
 def _temperatures(
-    whole: list[np.ndarray], truth: list[np.ndarray], trajectory: Trajectory, dt_fs: float
+    whole: list[np.ndarray], truth: list[np.ndarray], trajectory: Trajectory, dt_fs: float, asked_K: float | None
 ) -> dict[str, tuple[float, float]]:
-    """Return the mean temperature of each element in forecasts and truth, both from finite differences."""
+    """Return the mean temperature of each element in forecasts and truth, both from finite differences.
+
+    Of a thermostat the second is what was asked for.
+    """
 
     def each(paths: list[np.ndarray]) -> dict[str, float]:
         moving = np.concatenate([finite_difference_velocities(path, dt_fs) for path in paths])
@@ -135,24 +173,32 @@ def _temperatures(
 
     if not whole:
         return {}
-    own, true = each(whole), each(truth)
+    own = each(whole)
+    true = each(truth) if asked_K is None else dict.fromkeys(own, asked_K)
     return {name: (own[name], true[name]) for name in own}
 
 
 def _peaks(
     unbroken: list[np.ndarray], truth: list[np.ndarray], masses: np.ndarray, dt_fs: float
-) -> tuple[tuple[float, float], ...]:
-    """Return the truth's peaks, each with the nearest of the forecast's, in 1/cm; spectra are means over paths."""
+) -> tuple[tuple[tuple[float, float], ...], tuple[bool, ...]]:
+    """Return the truth's peaks, each with the nearest of the forecast's, in 1/cm, and whether its halves show each.
+
+    Spectra are means over paths.
+    """
     both = (unbroken, truth)
     if not unbroken or min(len(path) * dt_fs for paths in both for path in paths) < SHORTEST_SPECTRUM_FS:
-        return ()
+        return (), ()
     segment_fs = min(2000.0, *(0.5 * len(path) * dt_fs for paths in both for path in paths))
-    found = []
-    for paths in both:
+
+    def peaks(paths: list[np.ndarray]) -> np.ndarray:
         moving = (finite_difference_velocities(path, dt_fs) for path in paths)
         spectra = [density_of_states(one, masses, dt_fs, segment_fs=segment_fs) for one in moving]
-        found.append(peaks_per_cm(spectra[0][0], np.mean([density for _, density in spectra], axis=0)))
-    own, true = found
+        return peaks_per_cm(spectra[0][0], np.mean([density for _, density in spectra], axis=0))
+
+    own, true = peaks(unbroken), peaks(truth)
     if not len(own):
-        return ()
-    return tuple((float(peak), float(own[np.abs(own - peak).argmin()])) for peak in true)
+        return (), ()
+    halves = [peaks([path[: len(path) // 2] for path in truth]), peaks([path[len(path) // 2 :] for path in truth])]
+    twice = [all(np.abs(half - peak).min(initial=np.inf) <= SAME_PER_CM for half in halves) for peak in true]
+    pairs = tuple((float(peak), float(own[np.abs(own - peak).argmin()])) for peak in true)
+    return pairs, tuple(twice)

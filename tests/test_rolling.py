@@ -18,7 +18,7 @@ from asteroid_nb.rolling import judge, rollout_quality
 def given(monkeypatch, change):
     """Let the rollout be the truth, changed: each row of what was seen is found again in the trajectory."""
 
-    def chained(run, seen, *, dt_fs, n_blocks):
+    def chained(run, seen, *, dt_fs, n_blocks, held):
         walker, length = shown["walker"], n_blocks * run.settings.horizon
         last = seen[:, -1].numpy()
         at = [int(np.abs(walker.positions - frame).sum((1, 2)).argmin()) for frame in last]

@@ -39,12 +39,13 @@ def _rollout(options: argparse.Namespace) -> None:
     _must_count(seeds=options.seeds, starts=options.starts)
     if not options.length > 0:
         raise InvalidSettings(f"--length was {options.length:g} fs; it must be more than nothing.")
+    told = {**_told(options), "--length": options.length, "--starts": options.starts}
+    told["--temperature"] = options.temperature
     rollouts.run(
         **_forecasts(options),
         seeds=options.seeds,
-        length_fs=options.length,
-        n_starts=options.starts,
-        command=_said("rollout", {**_told(options), "--length": options.length, "--starts": options.starts}),
+        chaining=rollouts.Chaining(options.length, options.starts, options.temperature),
+        command=_said("rollout", told),
     )
 
 

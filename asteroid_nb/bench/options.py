@@ -66,6 +66,7 @@ def _bench_rollout(benches: Any, add: Adding) -> None:
     _forecasts(command, protocols=["F1"], page="rollouts")
     command.add_argument("--length", type=float, default=5000.0, metavar="FS", help="of each chain")
     command.add_argument("--starts", type=int, default=64, help="chains of each forecaster")
+    command.add_argument("--temperature", type=float, metavar="K", help="a thermostat holds chains at it")
 
 
 def _bench_speed(benches: Any, add: Adding) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -16,14 +17,26 @@ from asteroid_nb.errors import InvalidSettings, ModelMismatch, TrajectoryTooShor
 from asteroid_nb.forecast import sti
 from asteroid_nb.forecast.attention import recording
 from asteroid_nb.forecast.run import Run
+from asteroid_nb.forecast.thermostat import Rescaling, Thermostat
 from asteroid_nb.shapes import Float
 
 
 @overload
-def predict(run: Run, trajectory: Trajectory, *, starts: int = 0, n_blocks: int = 1) -> Trajectory: ...
+def predict(
+    run: Run, trajectory: Trajectory, *, starts: int = 0, n_blocks: int = 1, thermostat: Thermostat | None = None
+) -> Trajectory: ...
 @overload
-def predict(run: Run, trajectory: Trajectory, *, starts: Sequence[int], n_blocks: int = 1) -> list[Trajectory]: ...
-def predict(run: Run, trajectory: Trajectory, *, starts: int | Sequence[int] = 0, n_blocks: int = 1):
+def predict(
+    run: Run, trajectory: Trajectory, *, starts: Sequence[int], n_blocks: int = 1, thermostat: Thermostat | None = None
+) -> list[Trajectory]: ...
+def predict(
+    run: Run,
+    trajectory: Trajectory,
+    *,
+    starts: int | Sequence[int] = 0,
+    n_blocks: int = 1,
+    thermostat: Thermostat | None = None,
+):
     """Return the forecast after the history that begins at each start, the history included.
 
     Frame ``history − 1`` of the result is the present; what follows is predicted, ``n_blocks`` horizons of it, each fed
@@ -33,11 +46,12 @@ def predict(run: Run, trajectory: Trajectory, *, starts: int | Sequence[int] = 0
         run: the trained model.
         trajectory: of the model's molecule, at its spacing or a whole fraction of it.
         starts: stored frames at which histories begin.
+        thermostat: holds chained forecasts at a temperature; without one they keep the energy as well as they can.
 
     Raises:
         ModelMismatch: other species, masses or spacing.
         TrajectoryTooShort: a history would reach beyond the end.
-        InvalidSettings: ``n_blocks`` below 1.
+        InvalidSettings: ``n_blocks`` below 1; a thermostat for frames too far apart, or for a periodic box.
     """
     stride, history = run.stride_for(trajectory), run.settings.history
     if n_blocks < 1:
@@ -49,8 +63,10 @@ def predict(run: Run, trajectory: Trajectory, *, starts: int | Sequence[int] = 0
         _must_hold(trajectory, start, (history - 1) * stride + 1, f"A history of {history} frames, every {stride}")
     frames = chosen[:, None] + np.arange(history) * stride
     seen = torch.from_numpy(np.asarray(trajectory.positions)[frames])
-    path = torch.cat([seen, rollout(run, seen, n_blocks=n_blocks)], dim=1)
-    made = [_as_trajectory(run, trajectory, one, int(start)) for one, start in zip(path, chosen, strict=True)]
+    held = None if thermostat is None else held_at(thermostat, trajectory, run.dt_fs)
+    path = torch.cat([seen, chained(run, seen, dt_fs=run.dt_fs, n_blocks=n_blocks, held=held)], dim=1)
+    warm = {} if thermostat is None else {"thermostat": dataclasses.asdict(thermostat)}
+    made = [_as_trajectory(run, trajectory, one, int(start), warm) for one, start in zip(path, chosen, strict=True)]
     return made[0] if np.ndim(starts) == 0 else made
 
 
@@ -72,22 +88,46 @@ def rollout(
 
 @torch.no_grad()
 def chained(
-    forecaster: Any, history: Float[Tensor, "windows history atoms 3"], *, dt_fs: float, n_blocks: int
+    forecaster: Any,
+    history: Float[Tensor, "windows history atoms 3"],
+    *,
+    dt_fs: float,
+    n_blocks: int,
+    held: Rescaling | None = None,
 ) -> Float[Tensor, "windows frames atoms 3"]:
-    """Return what `rollout` does, of anything with ``forecast(window)``."""
-    length, path = history.shape[1], history.double()  # far from the origin single precision would round every block
+    """Return what `rollout` does, of anything with ``forecast(window)``; ``held`` comes between two forecasts."""
+    length, seen = history.shape[1], history.double()  # far from the origin single precision would round every block
+    blocks: list[Tensor] = []
     for _ in range(n_blocks):
-        window = Window.of(path[:, -length:], dt_fs=dt_fs)
-        path = torch.cat([path, window.place(forecaster.forecast(window))], dim=1)
-    return path[:, length:].to(history.dtype)
+        if held is not None and blocks:
+            seen = held(seen, blocks[-1].shape[1] * dt_fs)
+        window = Window.of(seen, dt_fs=dt_fs)
+        ahead = window.place(forecaster.forecast(window))
+        blocks.append(ahead.to(history.dtype))
+        seen = torch.cat([seen, ahead], dim=1)[:, -length:]
+    return torch.cat(blocks, dim=1)
 
 
-def _as_trajectory(run: Run, source: Trajectory, path: Tensor, start: int) -> Trajectory:
+def held_at(thermostat: Thermostat, trajectory: Trajectory, dt_fs: float) -> Rescaling:
+    """Return what holds forecasts of a trajectory's molecule at a temperature.
+
+    Raises:
+        InvalidSettings: the molecule is in a periodic box, or frames are too far apart.
+    """
+    if trajectory.cell is not None:
+        raise InvalidSettings(
+            f"{trajectory.name!r} is in a periodic box; the thermostat is for molecules in vacuum. Chain without it."
+        )
+    return Rescaling(thermostat, trajectory.masses, dt_fs)
+
+
+def _as_trajectory(run: Run, source: Trajectory, path: Tensor, start: int, warm: dict[str, Any]) -> Trajectory:
     provenance = {
         "forecaster": run.name,
         "source": source.name,
         "start_frame": start,
         "history_frames": run.settings.history,
+        **warm,
     }
     return Trajectory(
         path.numpy(),

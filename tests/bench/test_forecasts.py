@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ class TestStarts:
 class TestRollouts:
     def made(self, folder, **changes):
         options = {"sources": [Source()], "protocols": ["F1"], "seeds": 2, "n_epochs": 1, "processes": 0}
-        return rollouts.run(folder=folder, length_fs=24.0, n_starts=3, **(options | changes))
+        return rollouts.run(folder=folder, **(options | {"chaining": rollouts.Chaining(24.0, 3)} | changes))
 
     @pytest.fixture(autouse=True)
     def _tiny(self, monkeypatch):
@@ -180,32 +181,51 @@ class TestRollouts:
         monkeypatch.setattr(rollouts, "chains", lambda *_, **__: pytest.fail("chained again"))
         assert self.made(tmp_path).read_text(encoding="utf-8") == first
 
-    def test_what_breaks_fails_its_rules(self):
-        good = {"n_whole": 3, "stable_fs": [None] * 3, "furthest_peak_per_cm": 4.0, "temperature_off": 0.01}
-        bad = {"n_whole": 2, "stable_fs": [None, None, 8.0], "furthest_peak_per_cm": None, "temperature_off": 0.3}
-        assert [rule.holds for rule in rollouts._rules([good, good], 2, 1.0)] == [True] * 3
-        assert [rule.holds for rule in rollouts._rules([good, bad], 2, 1.0)] == [False] * 3
-        assert [rule.holds for rule in rollouts._rules([good], 2, 1.0)] == [False] * 3
+    def test_chains_held_at_a_temperature_are_kept_apart_and_judged_by_it(self, tmp_path):
+        free, held = (
+            self.made(tmp_path, chaining=rollouts.Chaining(24.0, 3, kelvin)).read_text(encoding="utf-8")
+            for kelvin in (None, 300.0)
+        )
+        assert "held at" not in free and "3 chains of 0.024 ps, held at 300 K" in held
+        assert "temperatures against 300 K" in held and "density of states, within" not in held
+        row = "| the test walker, half against half |"
+        assert free[free.index(row) :] != held[held.index(row) :]
+
+    GOOD: ClassVar = {
+        "n_whole": 3, "stable_fs": [None] * 3, "temperature_off": 0.01,
+        "furthest_peak_per_cm": 4.0, "furthest_repeated_per_cm": 3.0,
+    }  # fmt: skip
+    BAD: ClassVar = {
+        "n_whole": 2, "stable_fs": [None, None, 8.0], "temperature_off": 0.3,
+        "furthest_peak_per_cm": None, "furthest_repeated_per_cm": 40.0,
+    }  # fmt: skip
+
+    @pytest.mark.parametrize(("kelvin", "n_rules"), [(None, 4), (500.0, 2)])
+    def test_what_breaks_fails_its_rules(self, kelvin, n_rules):
+        of = lambda records: [rule.holds for rule in rollouts._rules(records, 2, 1.0, kelvin)]  # noqa: E731
+        assert of([self.GOOD, self.GOOD]) == [True] * n_rules
+        assert of([self.GOOD, self.BAD]) == [False] * n_rules
+        assert of([self.GOOD]) == [False] * n_rules
 
     def test_folded_peaks_are_no_rule(self):
-        good = {"n_whole": 3, "stable_fs": [None] * 3, "furthest_peak_per_cm": 4.0, "temperature_off": 0.01}
-        (_, peaks, _) = rollouts._rules([good], 1, 5.0)
-        assert peaks.holds is None and "5 fs apart are too far" in peaks.measured
+        for peaks in rollouts._rules([self.GOOD], 1, 5.0)[2:]:
+            assert peaks.holds is None and "5 fs apart are too far" in peaks.measured
 
     def test_the_median_counts_chains_that_never_broke(self):
         record = {
             "stable_fs": [10.0, 20.0, 30.0, None, None], "n_whole": 2, "distance_mae": 0.1, "torsion_js": [],
             "furthest_peak_per_cm": None, "temperature_off": None, "fs_per_s": 9.0, "peaks_per_cm": [],
+            "furthest_repeated_per_cm": None,
         }  # fmt: skip
-        assert rollouts._row("one", [record]) == ("one", "2 of 5", "30", "0.10", "–", "–", "–", "–", "9")
+        assert rollouts._row("one", [record]) == ("one", "2 of 5", "30", "0.10", "–", "–", "–", "–", "–", "9")
 
     def test_peaks_are_told_by_the_middle_one_and_by_the_worst(self):
         record = {
             "stable_fs": [None], "n_whole": 1, "distance_mae": 0.1, "torsion_js": [], "temperature_off": 0.01,
             "peaks_per_cm": [[100.0, 220.0], [1000.0, 996.0], [3000.0, 3007.0]], "furthest_peak_per_cm": 120.0,
-            "fs_per_s": 9.0,
+            "furthest_repeated_per_cm": 7.0, "fs_per_s": 9.0,
         }  # fmt: skip
-        assert rollouts._row("one", [record])[4:6] == ("7", "120")
+        assert rollouts._row("one", [record])[4:7] == ("7", "120", "7")
 
     def test_a_failed_seed_is_told_and_another_one_s_potential_taken(self, tmp_path, monkeypatch):
         real = arms.train
