@@ -75,7 +75,8 @@ class Rescaling:
         """Return histories that end where these do and got there faster or slower, after so many fs without."""
         if history.shape[1] < 2:
             raise InvalidSettings("A thermostat needs two frames of history, found one. Give a longer history.")
-        hot = self.temperature_K(history[:, -2:]).clamp_min(1e-3 * self.thermostat.temperature_K)
+        heat, drift = self._parts(history[:, -2:])
+        hot = self._kelvin(heat).clamp_min(1e-3 * self.thermostat.temperature_K)
         keep = math.exp(-passed_fs / self.thermostat.coupling_fs)
         one, rest = (
             torch.as_tensor(drawn).to(hot)
@@ -83,19 +84,31 @@ class Rescaling:
         )
         new = (1 - keep) * self.thermostat.temperature_K / (self.n_free * hot)
         squared = keep + new * (one.square() + rest) + 2 * one * (keep * new).sqrt()
-        now = history[:, -1:]
-        return now + squared.clamp_min(0).sqrt()[:, None, None, None].to(history) * (history - now)
+        scale = squared.clamp_min(0).sqrt()[:, None, None, None].to(history)
+        ago_fs = self.dt_fs * torch.arange(history.shape[1] - 1, -1, -1, device=history.device)
+        carried = history[:, -1:] - ago_fs[:, None, None].to(history) * drift[:, None].to(history)
+        return carried + scale * (history - carried)
 
     def temperature_K(self, pair: Float[Tensor, "windows two atoms 3"]) -> Float[Tensor, " windows"]:
         """Return how warm the internal motion between two frames is."""
+        return self._kelvin(self._parts(pair)[0])
+
+    def _kelvin(self, heat: Tensor) -> Tensor:
+        twice_kinetic = EV_PER_AMU_ANG2_PER_FS2 * (self.masses.to(heat.device)[:, None] * heat.square()).sum((1, 2))
+        return twice_kinetic / (self.n_free * BOLTZMANN_EV_PER_K)
+
+    def _parts(self, pair: Tensor) -> tuple[Tensor, Tensor]:
+        """Return [windows, atoms, 3] velocities between two frames: of the internal motion, and of the rigid one.
+
+        Rescaling the rigid motion, too, would let rotation grow: no thermostat sees it.
+        """
         masses = self.masses.to(pair.device)[:, None]
         velocities, places = (pair[:, 1] - pair[:, 0]).double() / self.dt_fs, pair.double().mean(dim=1)
-        centred = lambda vectors: vectors - (masses * vectors).sum(1, keepdim=True) / masses.sum()  # noqa: E731
-        velocities, places = centred(velocities), centred(places)
+        mean = lambda vectors: (masses * vectors).sum(1, keepdim=True) / masses.sum()  # noqa: E731
+        places = places - mean(places)
         turning = torch.linalg.cross(places, masses * velocities).sum(1)
         spread = torch.einsum("waj,wak,ab->wjk", places, places, masses)
         inertia = torch.diag_embed(spread.diagonal(dim1=1, dim2=2).sum(1, keepdim=True).expand(-1, 3)) - spread
         spin = (torch.linalg.pinv(inertia, rtol=1e-9) @ turning[..., None])[..., 0]
-        inner = velocities - torch.linalg.cross(spin[:, None].expand_as(places), places)
-        twice_kinetic = EV_PER_AMU_ANG2_PER_FS2 * (masses * inner.square()).sum((1, 2))
-        return twice_kinetic / (self.n_free * BOLTZMANN_EV_PER_K)
+        rigid = mean(velocities) + torch.linalg.cross(spin[:, None].expand_as(places), places)
+        return velocities - rigid, rigid
