@@ -72,10 +72,14 @@ class Rescaling:
     def __call__(
         self, history: Float[Tensor, "windows frames atoms 3"], passed_fs: float
     ) -> Float[Tensor, "windows frames atoms 3"]:
-        """Return histories that end where these do and got there faster or slower, after so many fs without."""
+        """Return histories that end where these do and got there faster or slower, after so many fs without.
+
+        Those of a forecast that has run away, no longer finite, stay as they are.
+        """
         if history.shape[1] < 2:
             raise InvalidSettings("A thermostat needs two frames of history, found one. Give a longer history.")
-        heat, drift = self._parts(history[:, -2:])
+        lost = ~history.isfinite().flatten(1).all(1)[:, None, None, None]
+        heat, drift = self._parts(history[:, -2:].where(~lost, 0.0))
         hot = self._kelvin(heat).clamp_min(1e-3 * self.thermostat.temperature_K)
         keep = math.exp(-passed_fs / self.thermostat.coupling_fs)
         one, rest = (
@@ -87,7 +91,7 @@ class Rescaling:
         scale = squared.clamp_min(0).sqrt()[:, None, None, None].to(history)
         ago_fs = self.dt_fs * torch.arange(history.shape[1] - 1, -1, -1, device=history.device)
         carried = history[:, -1:] - ago_fs[:, None, None].to(history) * drift[:, None].to(history)
-        return carried + scale * (history - carried)
+        return history.where(lost, carried + scale * (history - carried))
 
     def temperature_K(self, pair: Float[Tensor, "windows two atoms 3"]) -> Float[Tensor, " windows"]:
         """Return how warm the internal motion between two frames is."""

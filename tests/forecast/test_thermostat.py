@@ -78,6 +78,13 @@ class TestRescaling:
         assert float(found.mean()) == pytest.approx(500, rel=0.02)
         assert float(found.std()) == pytest.approx(500 * np.sqrt(2 / FREE), rel=0.05)
 
+    def test_what_has_run_away_stays_and_disturbs_nobody(self):
+        before = histories(3)
+        expected = held()(before, 50.0)
+        before[1, 0, 4] = torch.inf
+        after = held()(before, 50.0)
+        assert torch.equal(after[1], before[1]) and torch.equal(after[[0, 2]], expected[[0, 2]])
+
     def test_the_seed_decides_and_each_call_draws_anew(self):
         before = histories(3)
         one, again, other = (held(seed=seed) for seed in (1, 1, 2))
