@@ -20,6 +20,9 @@ from asteroid_nb.forecast.run import Run
 from asteroid_nb.forecast.thermostat import Rescaling, Thermostat
 from asteroid_nb.shapes import Float
 
+#: No molecule gets so far from where it was.
+RUN_AWAY_ANG = 1e6
+
 
 @overload
 def predict(
@@ -95,14 +98,20 @@ def chained(
     n_blocks: int,
     held: Rescaling | None = None,
 ) -> Float[Tensor, "windows frames atoms 3"]:
-    """Return what `rollout` does, of anything with ``forecast(window)``; ``held`` comes between two forecasts."""
+    """Return what `rollout` does, of anything with ``forecast(window)``; ``held`` comes between two forecasts.
+
+    A chain that has run away stays where it got to, so that the others can go on.
+    """
     length, seen = history.shape[1], history.double()  # far from the origin single precision would round every block
     blocks: list[Tensor] = []
+    begun, lost = seen, torch.zeros(len(seen), 1, 1, 1, dtype=torch.bool, device=seen.device)
     for _ in range(n_blocks):
         if held is not None and blocks:
             seen = held(seen, blocks[-1].shape[1] * dt_fs)
-        window = Window.of(seen, dt_fs=dt_fs)
+        window = Window.of(begun.where(lost, seen), dt_fs=dt_fs)
         ahead = window.place(forecaster.forecast(window))
+        ahead = seen[:, -1:].where(lost, ahead)
+        lost = lost | ~(ahead.abs().amax((1, 2, 3), keepdim=True) < RUN_AWAY_ANG)  # true of what is no number, too
         blocks.append(ahead.to(history.dtype))
         seen = torch.cat([seen, ahead], dim=1)[:, -length:]
     return torch.cat(blocks, dim=1)

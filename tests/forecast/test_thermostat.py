@@ -137,6 +137,26 @@ def test_chains_come_to_the_temperature_that_was_asked_for():
     assert float(late["held"].std()) == pytest.approx(500 * np.sqrt(2 / 3), rel=0.15)
 
 
+class Exploding:
+    """Every frame twice as far as the last, one window of several thousand times; refuses what is no number."""
+
+    def forecast(self, window: Window) -> Tensor:
+        assert window.history.isfinite().all()
+        growth = torch.full((len(window), 1, 1, 1), 2.0)
+        growth[1] = 1e30
+        return window.history[:, -1:] * growth ** torch.arange(1, 3)[:, None, None]
+
+
+def test_a_chain_that_runs_away_does_not_stop_the_others():
+    seen = histories(3)
+    free = chained(Exploding(), seen, dt_fs=0.5, n_blocks=6)
+    alone = chained(Exploding(), seen[[0, 0]], dt_fs=0.5, n_blocks=1)
+    assert free[[0, 2]].isfinite().all() and free[0].abs().max() > 1e3 and torch.equal(free[0, :2], alone[0])
+    assert torch.equal(free[1, 2:], free[1, 1:2].expand(10, -1, -1)), "it stays where it got to"
+    assert not (free[1, 1:].abs().amax((1, 2)) < 1e6).any()
+    chained(Exploding(), seen, dt_fs=0.5, n_blocks=6, held=held())
+
+
 class TestPredict:
     def test_the_first_block_is_free_and_the_rest_is_held(self):
         run, source = tiny_run(), shaken_ethanol()
