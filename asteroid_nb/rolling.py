@@ -71,7 +71,7 @@ class RolloutQuality:
     @property
     def furthest_repeated_per_cm(self) -> float:
         """Return by how much the worst of the peaks is off that both halves of the truth show, NaN without any."""
-        repeated = zip(self.peaks_per_cm, self.shown_twice, strict=True)
+        repeated = zip(self.peaks_per_cm, self.shown_twice, strict=False)  # nobody may have looked
         return max((abs(own - true) for (true, own), twice in repeated if twice), default=float("nan"))
 
     @property
@@ -188,7 +188,8 @@ def _peaks(
     both = (unbroken, truth)
     if not unbroken or min(len(path) * dt_fs for paths in both for path in paths) < SHORTEST_SPECTRUM_FS:
         return (), ()
-    segment_fs = min(2000.0, *(0.5 * len(path) * dt_fs for paths in both for path in paths))
+    shortest = min(len(path) for paths in both for path in paths) // 2 - 1  # velocities of half a path
+    segment_fs = min(2000.0, shortest * dt_fs)
 
     def peaks(paths: list[np.ndarray]) -> np.ndarray:
         moving = (finite_difference_velocities(path, dt_fs) for path in paths)

@@ -105,6 +105,28 @@ class TestJudging:
         assert quality.furthest_peak_per_cm > 20
         assert quality.temperature_off > 1.0
 
+    def test_peaks_that_both_halves_of_the_truth_show_are_told_apart(self):
+        """The second half of the truth vibrates twice as fast, so that nearly no peak is in both."""
+        early, late = self.path(n_frames=1500), np.asarray(self.walker.positions[:3000:2], dtype=float)
+        changed = self.walker.replace(
+            positions=np.concatenate([early, late]), velocities=None, forces=None, energies=None
+        )
+        paths = [self.path()]
+        alike, unlike = (
+            judge(paths, Windows([walker], WindowShape(history=8, horizon=8))) for walker in (self.walker, changed)
+        )
+        share = [np.mean(quality.shown_twice) for quality in (alike, unlike)]
+        assert share[0] > share[1] and len(unlike.shown_twice) == len(unlike.peaks_per_cm)
+        off = [
+            abs(own - true) for (true, own), twice in zip(alike.peaks_per_cm, alike.shown_twice, strict=True) if twice
+        ]
+        assert alike.furthest_repeated_per_cm == max(off) <= alike.furthest_peak_per_cm
+
+    def test_paths_of_unequal_length_have_a_spectrum(self):
+        truth = [self.walker[:1500], self.walker[:3000]]
+        quality = judge([self.path()], Windows(truth, WindowShape(history=8, horizon=8)))
+        assert len(quality.peaks_per_cm) == len(quality.shown_twice) > 3
+
     def test_a_turned_torsion_is_seen(self):
         turned = self.path()
         turned[:, :, 0] *= -1
@@ -116,6 +138,7 @@ class TestJudging:
         broken[50:, 0] += 9.0
         quality = judge([broken], self.windows)
         assert quality.peaks_per_cm == () and np.isnan(quality.furthest_peak_per_cm) and quality.n_whole == 0
+        assert np.isnan(quality.furthest_repeated_per_cm)
 
 
 def test_rivals_are_judged_like_runs():

@@ -44,7 +44,9 @@ def _rollout(options: argparse.Namespace) -> None:
     rollouts.run(
         **_forecasts(options),
         seeds=options.seeds,
-        chaining=rollouts.Chaining(options.length, options.starts, options.temperature),
+        chaining=rollouts.Chaining(
+            length_fs=options.length, n_starts=options.starts, temperature_K=options.temperature
+        ),
         command=_said("rollout", told),
     )
 

@@ -49,16 +49,19 @@ def predict(
         run: the trained model.
         trajectory: of the model's molecule, at its spacing or a whole fraction of it.
         starts: stored frames at which histories begin.
-        thermostat: holds chained forecasts at a temperature; without one they keep the energy as well as they can.
+        thermostat: holds chained forecasts at a temperature, from the second horizon on; without one they keep the
+            energy as well as they can.
 
     Raises:
         ModelMismatch: other species, masses or spacing.
         TrajectoryTooShort: a history would reach beyond the end.
-        InvalidSettings: ``n_blocks`` below 1; a thermostat for frames too far apart, or for a periodic box.
+        InvalidSettings: ``n_blocks`` below 1; a thermostat for one horizon, frames too far apart or a periodic box.
     """
     stride, history = run.stride_for(trajectory), run.settings.history
     if n_blocks < 1:
         raise InvalidSettings(f"n_blocks was {n_blocks}; at least one horizon is predicted.")
+    if thermostat is not None and n_blocks == 1:
+        raise InvalidSettings("A thermostat acts between two horizons, and n_blocks was 1. Ask for 2 or more.")
     if not np.size(starts):
         return []
     chosen = np.atleast_1d(starts).astype(np.int64, casting="same_kind")

@@ -21,6 +21,11 @@ FURTHEST_FS = 2.0
 class Thermostat:
     """Stochastic velocity rescaling, which samples the canonical ensemble and hardly disturbs how a molecule moves.
 
+    What is rescaled are the displacements of a whole history from the present. That is exact where a forecaster reads
+    velocities from the last two frames, as Newton's equations do at one step a frame, and to first order elsewhere:
+    keep ``coupling_fs`` well above the horizon there. Velocities are those half a frame before the present, which
+    leaves molecules of three atoms some per cent too hot where frames are 2 fs apart, one of nine at most one.
+
     Args:
         temperature_K: of the internal motion, as finite differences of the forecast's own frames show it.
         coupling_fs: the time in which a wrong kinetic energy falls to 1/e.
@@ -67,7 +72,7 @@ class Rescaling:
                 f"{FURTHEST_FS:g} fs. Train on closer frames, or chain without a thermostat."
             )
         if self.n_free < 1:
-            raise InvalidSettings(f"{len(masses)} atoms have no temperature of their own; at least three are needed.")
+            raise InvalidSettings(f"Found {len(masses)} atoms; the thermostat needs three or more.")
 
     def __call__(
         self, history: Float[Tensor, "windows frames atoms 3"], passed_fs: float

@@ -153,7 +153,9 @@ class TestStarts:
 class TestRollouts:
     def made(self, folder, **changes):
         options = {"sources": [Source()], "protocols": ["F1"], "seeds": 2, "n_epochs": 1, "processes": 0}
-        return rollouts.run(folder=folder, **(options | {"chaining": rollouts.Chaining(24.0, 3)} | changes))
+        return rollouts.run(
+            folder=folder, **(options | {"chaining": rollouts.Chaining(length_fs=24.0, n_starts=3)} | changes)
+        )
 
     @pytest.fixture(autouse=True)
     def _tiny(self, monkeypatch):
@@ -183,13 +185,25 @@ class TestRollouts:
 
     def test_chains_held_at_a_temperature_are_kept_apart_and_judged_by_it(self, tmp_path):
         free, held = (
-            self.made(tmp_path, chaining=rollouts.Chaining(24.0, 3, kelvin)).read_text(encoding="utf-8")
-            for kelvin in (None, 300.0)
+            self.made(
+                tmp_path, chaining=rollouts.Chaining(length_fs=24.0, n_starts=3, temperature_K=temperature_K)
+            ).read_text(encoding="utf-8")
+            for temperature_K in (None, 300.0)
         )
         assert "held at" not in free and "3 chains of 0.024 ps, held at 300 K" in held
-        assert "temperatures against 300 K" in held and "density of states, within" not in held
-        row = "| the test walker, half against half |"
-        assert free[free.index(row) :] != held[held.index(row) :]
+        assert "every temperature against 300 K" in held and "density of states, within" not in held
+        for name in ("STI-Transformer", "the test walker, half against half"):
+            one, other = (
+                next(row for row in page.splitlines() if row.startswith(f"| {name}")) for page in (free, held)
+            )
+            assert one.split("|")[:-2] != other.split("|")[:-2], "but for the speed, which is never the same"
+
+    def test_what_no_thermostat_takes_is_refused_before_anything_is_trained(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(rollouts, "compared", lambda *_, **__: pytest.fail("trained"))
+        with pytest.raises(InvalidSettings, match="temperature_K was -5"):
+            self.made(tmp_path, chaining=rollouts.Chaining(temperature_K=-5.0))
+        with pytest.raises(InvalidSettings, match="P3 looks at frames more than 2 fs apart"):
+            self.made(tmp_path, protocols=["F1", "P3"], chaining=rollouts.Chaining(temperature_K=500.0))
 
     GOOD: ClassVar = {
         "n_whole": 3, "stable_fs": [None] * 3, "temperature_off": 0.01,

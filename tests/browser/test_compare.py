@@ -215,7 +215,7 @@ def test_ten_thousand_frames_of_22_atoms_are_painted_within_two_seconds(page, la
     for cell in (1, 2) * 3:
         notebook.run_cell(cell)  # returns at the cell's end
         waited[cell].append(notebook.seconds_until_drawn(4))
-    assert min(waited[1]) < max(2, 1.5 * min(waited[2])), waited
+    assert min(waited[1]) < min(8, max(2, 1.5 * min(waited[2]))), waited
     size = "[len(view.anb_errors) for view in panel.views]"
     assert notebook.ask(size) == [0, 1000 * 22], "one byte per atom and frame on show"
     size_of = "sum(len(v) if isinstance(v, bytes) else len(str(v)) for v in view.get_state().values())"

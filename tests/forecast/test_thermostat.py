@@ -9,12 +9,14 @@ from small_molecules import ETHANOL_ANG, ethanol
 from torch import Tensor
 from trained import TINY, shaken_ethanol, tiny_run
 
+from asteroid_nb.data.splits import split
 from asteroid_nb.data.windows import Window
 from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.forecast.baselines import Copy
 from asteroid_nb.forecast.rollout import chained, predict
 from asteroid_nb.forecast.thermostat import Rescaling, Thermostat
 from asteroid_nb.metrics.conservation import temperature_K
-from asteroid_nb.rolling import rollout_quality
+from asteroid_nb.rolling import chains, rollout_quality
 from asteroid_nb.units import EV_PER_AMU_ANG2_PER_FS2
 
 MASSES = ethanol(full=False).masses
@@ -170,14 +172,29 @@ class TestPredict:
         assert made.provenance["thermostat"] == {"temperature_K": 300.0, "coupling_fs": 100.0, "seed": 0}
         assert "thermostat" not in free.provenance
 
-    def test_rollouts_are_judged_by_what_was_asked_for(self):
-        run = tiny_run()
-        windows = run.settings.window_shape()
-        from asteroid_nb.data.splits import split
+    def test_a_single_block_has_nothing_to_hold(self):
+        with pytest.raises(InvalidSettings, match="between two horizons"):
+            predict(tiny_run(), shaken_ethanol(), thermostat=Thermostat(temperature_K=300.0))
 
-        test = split(shaken_ethanol(), windows).test
-        quality = rollout_quality(run, test, n_starts=3, n_blocks=2, thermostat=Thermostat(temperature_K=321.0))
-        assert {expected for _, expected in quality.temperatures_K.values()} <= {321.0}
+
+class TestRollouts:
+    thermostat = Thermostat(temperature_K=321.0)
+
+    @pytest.fixture
+    def test(self):
+        return split(shaken_ethanol(), TINY.window_shape()).test
+
+    def test_are_held_from_the_second_block_on(self, test):
+        free, held = (
+            chains(tiny_run(), test, n_starts=2, n_blocks=2, thermostat=one) for one in (None, self.thermostat)
+        )
+        second = 1 + TINY.horizon
+        assert np.array_equal(free[1][:second], held[1][:second])
+        assert not np.allclose(free[1][second:], held[1][second:], atol=1e-5)
+
+    def test_are_judged_by_what_was_asked_for(self, test):
+        quality = rollout_quality(Copy(TINY.horizon), test, n_starts=3, n_blocks=2, thermostat=self.thermostat)
+        assert {expected for _, expected in quality.temperatures_K.values()} == {321.0}
 
 
 class TestRefused:
@@ -193,7 +210,7 @@ class TestRefused:
             Rescaling(Thermostat(temperature_K=300.0), MASSES, 10.0)
 
     def test_are_atoms_without_internal_motion(self):
-        with pytest.raises(InvalidSettings, match="2 atoms"):
+        with pytest.raises(InvalidSettings, match="Found 2 atoms"):
             Rescaling(Thermostat(temperature_K=300.0), MASSES[:2], 1.0)
 
     def test_is_a_history_of_one_frame(self):

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from asteroid_nb.bench.forecasts.accuracy import failures
 from asteroid_nb.bench.forecasts.arms import Arm, compared, keep, record_of, usual_ridges
-from asteroid_nb.bench.forecasts.protocols import Protocol
+from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.bench.timing import one_thread
 from asteroid_nb.data.windows import Windows
+from asteroid_nb.errors import InvalidSettings
 from asteroid_nb.finding import Finding, Rule, spread, write
 from asteroid_nb.forecast.newton import LearnedNewton, NewtonSkip
-from asteroid_nb.forecast.thermostat import Thermostat
+from asteroid_nb.forecast.thermostat import FURTHEST_FS, Thermostat
 from asteroid_nb.metrics.structure import BREAK_ANG
 from asteroid_nb.rolling import SAME_PER_CM, RolloutQuality, chains, covered, judge
 from asteroid_nb.units import CM_PER_FS_LIGHT
@@ -34,30 +36,37 @@ FASTEST_PER_CM = 4400.0
 Record = dict[str, Any]
 
 
-class Chaining(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Chaining:
     """How forecasts are chained.
 
     Args:
         length_fs: how long.
         n_starts: from how many starts.
-        kelvin: what a thermostat holds them at; none without.
+        temperature_K: what a thermostat holds them at; none without.
+
+    Raises:
+        InvalidSettings: a temperature that is none.
     """
 
     length_fs: float = LENGTH_FS
     n_starts: int = N_STARTS
-    kelvin: float | None = None
+    temperature_K: float | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.thermostat  # which knows what a temperature is
 
     @property
     def file(self) -> str:
-        held = "" if self.kelvin is None else f"-{self.kelvin:g}K"
+        held = "" if self.temperature_K is None else f"-{self.temperature_K:g}K"
         return f"chains-{self.length_fs:g}fs-{self.n_starts}{held}.json"
 
     @property
     def thermostat(self) -> Thermostat | None:
-        return None if self.kelvin is None else Thermostat(temperature_K=self.kelvin)
+        return None if self.temperature_K is None else Thermostat(temperature_K=self.temperature_K)
 
     def __str__(self) -> str:
-        held = "" if self.kelvin is None else f", held at {self.kelvin:g} K"
+        held = "" if self.temperature_K is None else f", held at {self.temperature_K:g} K"
         return f"{self.n_starts} chains of {self.length_fs / 1000:g} ps{held}"
 
 
@@ -79,8 +88,9 @@ def run(
     """Train what is not there yet, chain its forecasts and the rivals', write a page, and return it.
 
     Raises:
-        InvalidSettings: a name that is no protocol.
+        InvalidSettings: a name that is no protocol; a temperature for a protocol of frames too far apart.
     """
+    _must_show_velocities(protocols, chaining)
     found = [
         rollouts(folder, *one, chaining)
         for one in compared(folder, sources, protocols, seeds=seeds, n_epochs=n_epochs, processes=processes)
@@ -89,6 +99,16 @@ def run(
     path = write(folder, page, found, command=command, about=about)
     print(path.read_text(encoding="utf-8"))
     return path
+
+
+def _must_show_velocities(protocols: Sequence[str], chaining: Chaining) -> None:
+    """Raise before hours of training what a thermostat would raise after them."""
+    far = [name for name in protocols if name in PROTOCOLS and PROTOCOLS[name].spacing_fs > FURTHEST_FS]
+    if chaining.temperature_K is not None and far:
+        raise InvalidSettings(
+            f"A temperature was asked for, and {', '.join(far)} looks at frames more than {FURTHEST_FS:g} fs apart, "
+            "which do not show velocities. Ask for F1, or for no temperature."
+        )
 
 
 def rollouts(folder: Path, protocol: Protocol, source: Source, arms: Sequence[Arm], chaining: Chaining) -> Finding:
@@ -107,7 +127,7 @@ def rollouts(folder: Path, protocol: Protocol, source: Source, arms: Sequence[Ar
               "worst peak off, 1/cm", "worst peak shown twice, off, 1/cm", "worst temperature off, %",
               "torsions off, of 1", "fs/s of one core"),
         rows=rows,
-        rules=[*_rules(own, len(arms), protocol.spacing_fs, chaining.kelvin), *failures(records)],
+        rules=[*_rules(own, len(arms), protocol.spacing_fs, chaining.temperature_K), *failures(records)],
         note=f"Whole: no bond {BREAK_ANG:g} Å off its mean. The rest while whole: distances, peaks of the density of "
         f"states, mean temperature of the worst element, torsions, each against the test walker{_but(chaining)}. One "
         "half of that walker against the other shows what sampling alone does. Shown twice: peaks that both its "
@@ -116,9 +136,11 @@ def rollouts(folder: Path, protocol: Protocol, source: Source, arms: Sequence[Ar
 
 
 def _but(chaining: Chaining) -> str:
-    if chaining.kelvin is None:
+    if chaining.temperature_K is None:
         return ""
-    return f" (but temperatures against {chaining.kelvin:g} K, as all elements are equally warm at equilibrium)"
+    return (
+        f" (but every temperature against {chaining.temperature_K:g} K: at equilibrium all elements are equally warm)"
+    )
 
 
 def _of_arm(folder: Path, arm: Arm, chaining: Chaining) -> Record:
@@ -137,7 +159,7 @@ def _of_rivals(
     skip = arm.load(folder).model.skip if newton else None
     integrating = [LearnedNewton(skip.potential, horizon=protocol.horizon)] if isinstance(skip, NewtonSkip) else []
     found = {one.name: _chain(one, arm, chaining) for one in [*usual_ridges(parts), *integrating]}
-    halves = _halves(parts.test, chaining.kelvin)
+    halves = _halves(parts.test, chaining.temperature_K)
     return keep(path, found | {"the test walker, half against half": _told(halves, None)})
 
 
@@ -157,7 +179,7 @@ def _chain(forecaster: Any, arm: Arm, chaining: Chaining) -> Record:
         began = time.perf_counter()
         paths = chains(forecaster, windows, **how)
         seconds = time.perf_counter() - began
-    quality = judge(paths, windows, asked_K=chaining.kelvin)
+    quality = judge(paths, windows, asked_K=chaining.temperature_K)
     return _told(quality, len(paths) * (len(paths[0]) - 1) * windows.dt_fs / seconds)
 
 
