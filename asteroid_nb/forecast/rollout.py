@@ -114,7 +114,8 @@ def chained(
         window = Window.of(begun.where(lost, seen), dt_fs=dt_fs)
         ahead = window.place(forecaster.forecast(window))
         ahead = seen[:, -1:].where(lost, ahead)
-        lost = lost | ~(ahead.abs().amax((1, 2, 3), keepdim=True) < RUN_AWAY_ANG)  # true of what is no number, too
+        far = (ahead - begun[:, :1]).abs().amax((1, 2, 3), keepdim=True)
+        lost = lost | ~(far < RUN_AWAY_ANG)  # true of what is no number, too
         blocks.append(ahead.to(history.dtype))
         seen = torch.cat([seen, ahead], dim=1)[:, -length:]
     return torch.cat(blocks, dim=1)
