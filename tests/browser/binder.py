@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from binder_image import copy_of_the_repository, dockerfile, frozen_base  # noqa: E402
-from browser.lab import FLAGS, blank, pixels, run_notebook, running_lab  # noqa: E402
+from browser.lab import FLAGS, LATE, blank, pixels, run_notebook, running_lab  # noqa: E402
 from conftest import chromium_path  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
@@ -25,9 +25,6 @@ TOLD = ("ipykernel", "ipywidgets", "jupyterlab", "notebook", "nglview", "numpy",
 
 #: Peak of the kernel's own memory in MB; Binder guarantees 1 GB.
 PEAK_MB = "__import__('resource').getrusage(0).ru_maxrss * 1024 // 10**6"
-
-#: What anywidget says two seconds after a widget began, should it not be ready; then it hears no more of the kernel.
-LATE = "[anywidget] Failed to initialize model"
 
 
 def main() -> None:

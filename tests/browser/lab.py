@@ -37,6 +37,9 @@ SETTINGS = {
 
 START_S, RUN_S = 120, 900
 
+#: What anywidget says two seconds after a widget began, should it not be ready; then it hears no more of the kernel.
+LATE = "[anywidget] Failed to initialize model"
+
 CURRENT = "window.jupyterapp?.shell.currentWidget"
 
 
