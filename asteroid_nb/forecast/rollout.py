@@ -103,7 +103,7 @@ def chained(
 ) -> Float[Tensor, "windows frames atoms 3"]:
     """Return what `rollout` does, of anything with ``forecast(window)``; ``held`` comes between two forecasts.
 
-    A chain that has run away stays where it got to, so that the others can go on.
+    A chain that has run away stays where it got to, and its start is forecast in its place, so that others can go on.
     """
     length, seen = history.shape[1], history.double()  # far from the origin single precision would round every block
     blocks: list[Tensor] = []
@@ -111,13 +111,14 @@ def chained(
     for _ in range(n_blocks):
         if held is not None and blocks:
             seen = held(seen, blocks[-1].shape[1] * dt_fs)
-        window = Window.of(begun.where(lost, seen), dt_fs=dt_fs)
+        window = Window.of(seen, dt_fs=dt_fs)
         ahead = window.place(forecaster.forecast(window))
-        ahead = seen[:, -1:].where(lost, ahead)
+        if blocks:
+            ahead = blocks[-1][:, -1:].to(ahead.dtype).where(lost, ahead)
         far = (ahead - begun[:, :1]).abs().amax((1, 2, 3), keepdim=True)
         lost = lost | ~(far < RUN_AWAY_ANG)  # true of what is no number, too
         blocks.append(ahead.to(history.dtype))
-        seen = torch.cat([seen, ahead], dim=1)[:, -length:]
+        seen = begun.where(lost, torch.cat([seen, ahead], dim=1)[:, -length:])
     return torch.cat(blocks, dim=1)
 
 

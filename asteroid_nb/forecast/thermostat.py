@@ -24,7 +24,7 @@ class Thermostat:
     What is rescaled are the displacements of a whole history from the present. That is exact where a forecaster reads
     velocities from the last two frames, as Newton's equations do at one step a frame, and to first order elsewhere:
     keep ``coupling_fs`` well above the horizon there. Velocities are those half a frame before the present, which
-    leaves molecules of three atoms some per cent too hot where frames are 2 fs apart, one of nine at most one.
+    leaves molecules of a few atoms slightly too hot where frames are 2 fs apart.
 
     Args:
         temperature_K: of the internal motion, as finite differences of the forecast's own frames show it.
@@ -77,14 +77,10 @@ class Rescaling:
     def __call__(
         self, history: Float[Tensor, "windows frames atoms 3"], passed_fs: float
     ) -> Float[Tensor, "windows frames atoms 3"]:
-        """Return histories that end where these do and got there faster or slower, after so many fs without.
-
-        Those of a forecast that has run away, no longer finite, stay as they are.
-        """
+        """Return histories that end where these do and got there faster or slower, after so many fs without."""
         if history.shape[1] < 2:
             raise InvalidSettings("A thermostat needs two frames of history, found one. Give a longer history.")
-        lost = ~history.isfinite().flatten(1).all(1)[:, None, None, None]
-        heat, drift = self._parts(history[:, -2:].where(~lost, 0.0))
+        heat, drift = self._parts(history[:, -2:])
         hot = self._kelvin(heat).clamp_min(1e-3 * self.thermostat.temperature_K)
         keep = math.exp(-passed_fs / self.thermostat.coupling_fs)
         one, rest = (
@@ -96,7 +92,7 @@ class Rescaling:
         scale = squared.clamp_min(0).sqrt()[:, None, None, None].to(history)
         ago_fs = self.dt_fs * torch.arange(history.shape[1] - 1, -1, -1, device=history.device)
         carried = history[:, -1:] - ago_fs[:, None, None].to(history) * drift[:, None].to(history)
-        return history.where(lost, carried + scale * (history - carried))
+        return carried + scale * (history - carried)
 
     def temperature_K(self, pair: Float[Tensor, "windows two atoms 3"]) -> Float[Tensor, " windows"]:
         """Return how warm the internal motion between two frames is."""

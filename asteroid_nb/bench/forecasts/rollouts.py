@@ -163,12 +163,12 @@ def _of_rivals(
     return keep(path, found | {"the test walker, half against half": _told(halves, None)})
 
 
-def _halves(test: Windows, kelvin: float | None) -> RolloutQuality:
+def _halves(test: Windows, asked_K: float | None) -> RolloutQuality:
     """Return how the first half of what the windows cover is judged by the second, which shares no frame with it."""
     half = len(test) // 2
     early, late = test.starts[:half], test.starts[half + test.shape.span_frames :]
     first, second = (Windows(test.trajectories, test.shape, starts=starts) for starts in (early, late))
-    return judge(covered(first), second, asked_K=kelvin)
+    return judge(covered(first), second, asked_K=asked_K)
 
 
 def _chain(forecaster: Any, arm: Arm, chaining: Chaining) -> Record:
@@ -212,7 +212,7 @@ def _row(name: str, records: Sequence[Record]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _rules(records: Sequence[Record], n_seeds: int, spacing_fs: float, kelvin: float | None = None) -> list[Rule]:
+def _rules(records: Sequence[Record], n_seeds: int, spacing_fs: float, asked_K: float | None = None) -> list[Rule]:
     complete = len(records) == n_seeds and n_seeds > 0
     whole = [one["n_whole"] == len(one["stable_fs"]) for one in records]
     of = lambda key: np.array([one[key] for one in records], dtype=float)  # noqa: E731
@@ -229,7 +229,7 @@ def _rules(records: Sequence[Record], n_seeds: int, spacing_fs: float, kelvin: f
             holds=complete and bool(warm.mean() <= 100 * WARM_SHARE),
         ),
     ]
-    if kelvin is not None:  # vibrations depend on how warm a molecule is, and the walker is not held at this
+    if asked_K is not None:  # vibrations depend on how warm a molecule is, and the walker is not held at this
         return rules
     folded = 1 / (2 * spacing_fs * CM_PER_FS_LIGHT) < FASTEST_PER_CM
     seen = f", folded: frames {spacing_fs:g} fs apart are too far for the fastest vibrations" if folded else ""
