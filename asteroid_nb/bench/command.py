@@ -57,14 +57,17 @@ def _speed(options: argparse.Namespace) -> None:
 
 
 def _uncertainty(options: argparse.Namespace) -> None:
-    _must_count(seeds=options.seeds)
-    if options.loops < 0:
-        raise InvalidSettings(f"--loops was {options.loops}; it must be 0 or more.")
+    for name in ("seeds", "loops", "first_loop"):
+        if (count := getattr(options, name)) < 0:
+            raise InvalidSettings(f"--{name.replace('_', '-')} was {count}; it must be 0 or more.")
+    if not options.seeds and not options.loops:
+        raise InvalidSettings("--seeds and --loops were both 0: there is nothing to do. Ask for one of either.")
     told = {
         "--sample": options.sample,
         "--strategies": " ".join(map(shlex.quote, options.strategies)),
         "--seeds": options.seeds,
         "--loops": options.loops,
+        "--first-loop": options.first_loop or None,
         "--page": shlex.quote(options.page),
     }
     uncertainty.run(
@@ -72,6 +75,7 @@ def _uncertainty(options: argparse.Namespace) -> None:
         name=options.sample,
         seeds=options.seeds,
         loops=options.loops,
+        first_loop=options.first_loop,
         strategies=options.strategies or uncertainty.STRATEGIES,
         processes=options.processes,
         page=options.page,

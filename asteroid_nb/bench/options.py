@@ -94,8 +94,9 @@ def _bench_uncertainty(benches: Any, add: Adding) -> None:
         "--strategies", nargs="+", default=[], metavar="NAME",
         help='that choose what is simulated next: spread, random, farthest, "straight on"; otherwise all',
     )  # fmt: skip
-    command.add_argument("--seeds", type=int, default=3, help="of the ensembles that are judged")
+    command.add_argument("--seeds", type=int, default=3, help="of the ensembles that are judged; 0 for none")
     command.add_argument("--loops", type=int, default=3, help="seeds of each loop of simulating; 0 for none")
+    command.add_argument("--first-loop", type=int, default=0, metavar="SEED", help="the first of these seeds")
     command.add_argument("--processes", type=int, default=2, help="at a time, one core each")
     command.add_argument("--page", default="uncertainty", help="name of the page that is written")
     command.add_argument("--out", type=Path, default=Path("runs/forecasts"), help="folder that keeps what is finished")

@@ -84,10 +84,14 @@ def best_strength(
         The error in Å, averaged over lead times; weights and intercepts, in float32.
     """
     strengths = [unit * strength for strength in STRENGTHS]
-    solved = [list(group.solve(strengths, intercept=intercept)) for group in moments.one_by_one()]
-    solutions = [
-        [torch.cat(parts).float() for parts in zip(*groups, strict=True)] for groups in zip(*solved, strict=True)
-    ]
+    _, y_sums, _, xy_sums = moments.sums
+    every_weights, every_offset = (
+        sums.new_empty(len(strengths), *sums.shape, dtype=torch.float32) for sums in (xy_sums, y_sums)
+    )
+    for group, own in enumerate(moments.one_by_one()):
+        for number, solution in enumerate(own.solve(strengths, intercept=intercept)):
+            every_weights[number, group], every_offset[number, group] = (part[0] for part in solution)
+    solutions = list(zip(every_weights, every_offset, strict=True))
     squared, count = torch.zeros(len(strengths), horizon, dtype=torch.float64), 0
     for x, y in judged:
         for number, (weights, offset) in enumerate(solutions):

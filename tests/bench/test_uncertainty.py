@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -28,6 +29,7 @@ LOOP = LoopSize(
     n_members=2, n_steps=4, n_path_steps=0, width=8, first_frames=60, n_rounds=1, n_chosen=2, piece_frames=44,
     n_chains=4, n_kicks=1, n_candidates=12, n_windows=20, horizon=8,
 )  # fmt: skip
+HALFWAY = dataclasses.replace(LOOP, horizon=16)
 DOUBT = DoubtSize(n_members=2, n_steps=4, n_path_steps=0, width=8, n_windows=30, leads_fs=(1, 4), n_bins=3)
 BRIEF = Protocol(name="F1", spacing_fs=1.0, history=4, horizon=4, leads_fs=(1, 4), about="for tests")
 
@@ -81,19 +83,27 @@ class TestRule:
     )
     def test_chance_is_beaten_by_more_than_the_seeds_scatter(self, own, holds):
         learnt = {"spread": self.loops(*own), "random": self.loops(1.0, 1.0, 1.0)}
-        rule = uncertainty._against(learnt, "random", LOOP)
+        rule = uncertainty._against(learnt, "random", lead_fs=1, clean=True)
         assert (
             rule.holds is holds and f"better in {sum(one < 1 for one in own)} of 3 rounds of 3 seeds" in rule.measured
         )
 
+    def test_loops_that_were_seen_before_the_question_do_not_judge(self):
+        learnt = {
+            one: [[{"simulated_fs": 1, "rmse_ang": [x] * 16, "median_ang": [x] * 16, "n_lost": 0}] * 2] * 3
+            for one, x in (("spread", 0.5), ("random", 1.0))
+        }
+        judged = [uncertainty.errors_by_cost("ethanol", learnt, HALFWAY, drawn=range(n, n + 3)) for n in (0, 3)]
+        assert [[rule.holds for rule in one.rules] for one in judged] == [[None, True], [True, True]]
+
     def test_few_seeds_and_other_rivals_are_only_reported(self):
         few = {"spread": self.loops(0.5), "random": self.loops(1.0), "farthest": self.loops(1.0)}
-        assert uncertainty._against(few, "random", LOOP).holds is None
+        assert uncertainty._against(few, "random", lead_fs=1, clean=True).holds is None
         lost = {"spread": self.loops(0.5, 0.5, 0.5), "random": self.loops(1.0, 1.0, 1.0)}
         lost["spread"][1][1]["n_lost"] = 1  # of other windows nothing is said
-        assert uncertainty._against(lost, "random", LOOP).holds is None
+        assert uncertainty._against(lost, "random", lead_fs=1, clean=True).holds is None
         many = {"spread": self.loops(0.5, 0.5, 0.5), "farthest": self.loops(1.0, 1.0, 1.0)}
-        assert uncertainty._against(many, "farthest", LOOP).holds is None
+        assert uncertainty._against(many, "farthest", lead_fs=1, clean=True).holds is None
 
 
 class TestChoosing:
@@ -158,6 +168,8 @@ class TestPage:
         assert uncertainty.run(**ask).read_text(encoding="utf-8") == text
         without = uncertainty.run(**ask | {"loops": 0}).read_text(encoding="utf-8")
         assert "### C." in without and "### L." not in without
+        alone = uncertainty.run(**ask | {"seeds": 0}).read_text(encoding="utf-8")
+        assert "### C." not in alone and "### L." in alone and "1 seeds of the loops, 0 to 0" in alone
 
     def test_an_interrupted_loop_ends_as_one_that_was_not(self, tmp_path, monkeypatch):
         pytest.importorskip("tblite")
@@ -201,10 +213,10 @@ def test_what_is_not_there_is_told(tmp_path, capsys):
     with pytest.raises(InvalidSettings, match="No strategy is called 'luck'"):
         uncertainty.run(folder=tmp_path, strategies=["luck"])
     assert main(["bench", "uncertainty", "--strategies", "luck", "--out", str(tmp_path)]) == 2
-    assert main(["bench", "uncertainty", "--seeds", "0", "--out", str(tmp_path)]) == 2
+    assert main(["bench", "uncertainty", "--seeds", "0", "--loops", "0", "--out", str(tmp_path)]) == 2
     assert main(["bench", "uncertainty", "--loops", "-1", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert "--loops was -1" in said and "--seeds was 0" in said
+    assert "--loops was -1" in said and "both 0" in said
 
 
 def test_the_command_says_what_was_typed(tmp_path, monkeypatch):

@@ -26,6 +26,12 @@ SAYERS = (SPREAD, DISTANCE, WARMTH, USUAL)
 #: Seeds of a loop from which a rule is judged; with fewer its number is only reported.
 FEWEST_SEEDS = 3
 
+#: Lead times at which choosing by spread is held against chance: that at which a force's own error shows, and the last.
+JUDGED_FS = (8, 32)
+
+#: Loops that were seen before it was asked how they do at the first of these: they do not judge it.
+SEEN = {"ethanol": range(3)}
+
 #: Ranks that are asked of the ensemble's spread, for windows at the last lead time.
 LEAST_RANK = 0.3
 
@@ -36,6 +42,7 @@ def run(
     name: str = "ethanol",
     seeds: int = 3,
     loops: int = 3,
+    first_loop: int = 0,
     processes: int = 2,
     size: DoubtSize | None = None,
     loop: LoopSize | None = None,
@@ -47,7 +54,8 @@ def run(
 
     Args:
         name: of a bundled sample.
-        seeds, loops: of the ensembles that are judged, and of each loop; without loops none is simulated.
+        seeds, loops: of the ensembles that are judged, and of each loop; of none there are no tables.
+        first_loop: the first seed of the loops, for others than those that were seen.
         strategies: that choose what is simulated next, of `STRATEGIES`.
 
     Raises:
@@ -61,17 +69,18 @@ def run(
     judging = [(folder, name, seed, size) for seed in numbers]
     waiting = [job for job in judging if not doubt.record_path(*job).is_file()]
     side_by_side(doubt.judge_seed, waiting, processes=processes, label="ensembles")
-    begin = [(folder, name, seed, loop, strategies) for seed in range(loops)]
+    drawn = range(first_loop, first_loop + loops)
+    begin = [(folder, name, seed, loop, strategies) for seed in drawn]
     side_by_side(begin_to_learn, begin, processes=processes, label="beginnings")
-    choosing = [(folder, name, strategy, seed, loop) for seed in range(loops) for strategy in strategies]
+    choosing = [(folder, name, strategy, seed, loop) for seed in drawn for strategy in strategies]
     side_by_side(choose_and_learn, choosing, processes=processes, label="loops", unit="loop")
     told = [doubt.judge_seed(*job) for job in judging]
-    learnt = {one: [choose_and_learn(folder, name, one, seed, loop) for seed in range(loops)] for one in strategies}
-    found = [
-        ranks(name, told, size, kind="windows"), ranks(name, told, size, kind="atoms"), calibration(name, told, size),
-        *([errors_by_cost(name, learnt, loop), ranks_where_it_is_hot(name, learnt, loop)] if loops else []),
-    ]  # fmt: skip
-    path = write(folder, page, found, command=command, about=_about(size, loop, seeds, loops))
+    learnt = {one: [choose_and_learn(folder, name, one, seed, loop) for seed in drawn] for one in strategies}
+    found = [ranks(name, told, size, kind=kind) for kind in ("windows", "atoms")] if seeds else []
+    found += [calibration(name, told, size)] if seeds else []
+    if loops:
+        found += [errors_by_cost(name, learnt, loop, drawn=drawn), ranks_where_it_is_hot(name, learnt, loop)]
+    path = write(folder, page, found, command=command, about=_about(size, loop, seeds, drawn))
     print(path.read_text(encoding="utf-8"))
     return path
 
@@ -91,12 +100,17 @@ def choose_and_learn(folder: Path, name: str, strategy: str, seed: int, size: Lo
     return learning.learnt_loop(learning.loop_folder(folder, name, size), sample(name), strategy, seed, size)
 
 
-def _about(size: DoubtSize, loop: LoopSize, seeds: int, loops: int) -> str:
-    return (
-        f"{seeds} seeds, {loops} of the loops. Ensembles of learned potentials, integrated by velocity Verlet: "
-        f"{size.n_members} members of {size.n_steps} + {size.n_path_steps} steps of training for the first three "
-        f"tables, {loop.n_members} of {loop.n_steps} + {loop.n_path_steps} in the loops, {loop.width} wide."
+def _about(size: DoubtSize, loop: LoopSize, seeds: int, drawn: range) -> str:
+    judged = (
+        f"{seeds} seeds of {size.n_members} members with {size.n_steps} + {size.n_path_steps} steps of training for "
+        "the first three tables"
     )
+    looped = (
+        f"{len(drawn)} seeds of the loops, {drawn.start} to {drawn.stop - 1}, of {loop.n_members} members with "
+        f"{loop.n_steps} + {loop.n_path_steps}, {loop.width} wide"
+    )
+    told = "; ".join([*([judged] if seeds else []), *([looped] if drawn else [])])
+    return f"Ensembles of learned potentials, integrated by velocity Verlet: {told}."
 
 
 def ranks(name: str, told: Sequence[Record], size: DoubtSize, *, kind: str) -> Finding:
@@ -162,8 +176,12 @@ def calibration(name: str, told: Sequence[Record], size: DoubtSize) -> Finding:
     )  # fmt: skip
 
 
-def errors_by_cost(name: str, learnt: Mapping[str, Sequence[Sequence[Record]]], size: LoopSize) -> Finding:
-    """Return the error on hot walkers by what was simulated, for each strategy."""
+def errors_by_cost(
+    name: str, learnt: Mapping[str, Sequence[Sequence[Record]]], size: LoopSize, *, drawn: range
+) -> Finding:
+    """Return the error on hot walkers by what was simulated, for each strategy; ``drawn`` are the loops' seeds."""
+    asked = [(rival, lead) for rival in learnt if rival != "spread" for lead in _leads(size)]
+    seen = set(SEEN.get(name, ())) & set(drawn)
     rows = []
     for strategy, loops in learnt.items():
         for number in range(size.n_rounds + 1):
@@ -182,7 +200,9 @@ def errors_by_cost(name: str, learnt: Mapping[str, Sequence[Sequence[Record]]], 
             f"median window, {size.horizon} fs (Å)", "windows lost",
         ),
         rows=rows,
-        rules=[_against(learnt, rival, size) for rival in learnt if rival != "spread"] if "spread" in learnt else [],
+        rules=[
+            _against(learnt, rival, lead_fs=lead, clean=lead == size.horizon or not seen) for rival, lead in asked
+        ] if "spread" in learnt else [],
         note=f"All begin with {size.first_frames} fs of the coldest walker, another stretch for every seed, and are "
         f"judged on {size.n_windows} windows of the two hottest, which nobody learns from or chooses by. In each of "
         f"{size.n_rounds} rounds {size.n_chosen} pieces of {size.piece_frames} fs are simulated with GFN2-xTB at "
@@ -197,16 +217,24 @@ def _at(records: Sequence[Record], lead_fs: int, size: LoopSize) -> str:
     return _said([one["rmse_ang"][min(lead_fs, size.horizon) - 1] for one in records], 4)
 
 
-def _against(learnt: Mapping[str, Sequence[Sequence[Record]]], rival: str, size: LoopSize) -> Rule:
-    """Return whether choosing by spread beats a rival at equal cost, over all rounds of choosing and all seeds."""
-    last = lambda loops: np.array([[one["rmse_ang"][-1] for one in loop[1:]] for loop in loops])  # noqa: E731
-    own, other = last(learnt["spread"]), last(learnt[rival])
+def _leads(size: LoopSize) -> list[int]:
+    return sorted({min(lead, size.horizon) for lead in JUDGED_FS})
+
+
+def _against(learnt: Mapping[str, Sequence[Sequence[Record]]], rival: str, *, lead_fs: int, clean: bool) -> Rule:
+    """Return whether choosing by spread beats a rival at equal cost, over all rounds of choosing and all seeds.
+
+    Args:
+        clean: nobody saw these loops at this lead time before it was asked.
+    """
+    at = lambda loops: np.array([[one["rmse_ang"][lead_fs - 1] for one in loop[1:]] for loop in loops])  # noqa: E731
+    own, other = at(learnt["spread"]), at(learnt[rival])
     ratios = (own / other).mean(axis=1)
     wins = f"better in {(own < other).sum()} of {own.size} rounds of {len(ratios)} seeds"
     lost = any(one["n_lost"] for name in ("spread", rival) for loop in learnt[name] for one in loop)
-    judged = rival == "random" and len(ratios) >= FEWEST_SEEDS and not lost
+    judged = clean and rival == "random" and len(ratios) >= FEWEST_SEEDS and not lost
     return Rule(
-        asked=f"RMSE at {size.horizon} fs below that of {rival} at equal cost by more than the standard error of the "
+        asked=f"RMSE at {lead_fs} fs below that of {rival} at equal cost by more than the standard error of the "
         "mean over seeds",
         measured=f"{_said(ratios, 3)} × it, {wins}",
         holds=bool(ratios.mean() + ratios.std(ddof=1) / np.sqrt(len(ratios)) < 1) if judged else None,
