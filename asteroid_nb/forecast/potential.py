@@ -31,6 +31,16 @@ class ReadBack:
         return self.value
 
 
+def atoms_first(positions: Float[Tensor, "frames atoms 3"]) -> Float[Tensor, "atoms 3 frames"]:
+    """Return positions as forces are worked out fastest: what is done to one atom is done to it in all frames."""
+    return positions.permute(1, 2, 0).contiguous()
+
+
+def frames_first(places: Float[Tensor, "atoms 3 frames"]) -> Float[Tensor, "frames atoms 3"]:
+    """Undo `atoms_first`."""
+    return places.permute(2, 0, 1)
+
+
 class Potential(nn.Module):
     """Energies of one molecule from its inverse interatomic distances.
 
@@ -98,23 +108,33 @@ class Potential(nn.Module):
         return apart, apart.square().sum(-1).rsqrt()
 
     def forces(self, positions: Float[Tensor, "frames atoms 3"]) -> Float[Tensor, "frames atoms 3"]:
-        """Return forces in eV/Å: the slope of the energies, worked back through the layers."""
-        apart, inverse = self.distances(positions)
-        x, slopes = (inverse - self.mean) / self.spread, []
-        for layer in self.hidden:
-            x = layer(x)
-            gate = torch.sigmoid(x)
-            slopes.append(gate * (1 + x * (1 - gate)))
-            x = x * gate
-        pull = self.last.weight
-        for layer, slope in zip(reversed(self.hidden), reversed(slopes), strict=True):
-            pull = (pull * slope) @ layer.weight
-        along = pull * (self.force_scale / self.spread) * inverse**3
-        return self.incidence @ (along[..., None] * apart)
+        """Return forces in eV/Å."""
+        return frames_first(self.pull(atoms_first(positions)))
 
     def accelerations(self, positions: Float[Tensor, "frames atoms 3"]) -> Float[Tensor, "frames atoms 3"]:
         """Return accelerations in Å/fs²."""
-        return self.forces(positions) / (self.masses * EV_PER_AMU_ANG2_PER_FS2)
+        return frames_first(self.bend(atoms_first(positions)))
+
+    def bend(self, places: Float[Tensor, "atoms 3 frames"]) -> Float[Tensor, "atoms 3 frames"]:
+        """Return accelerations in Å/fs² of positions arranged by `atoms_first`, as they are."""
+        return self.pull(places) / (self.masses[..., None] * EV_PER_AMU_ANG2_PER_FS2)
+
+    def pull(self, places: Float[Tensor, "atoms 3 frames"]) -> Float[Tensor, "atoms 3 frames"]:
+        """Return forces in eV/Å: the slope of the energies, worked back through the layers."""
+        first, second = self.pairs
+        apart = places[first] - places[second]
+        inverse = apart.square().sum(1).rsqrt()
+        x, slopes = (inverse.T - self.mean) / self.spread, []
+        for layer in self.hidden:
+            x = layer(x)
+            gate = torch.sigmoid(x)
+            x = x * gate
+            slopes.append(torch.addcmul(gate + x, gate, x, value=-1))
+        back = self.last.weight
+        for layer, slope in zip(reversed(self.hidden), reversed(slopes), strict=True):
+            back = (back * slope) @ layer.weight
+        along = (back * (self.force_scale / self.spread)).T * inverse**3
+        return (self.incidence @ (along[:, None] * apart).flatten(1)).view_as(places)
 
     def fit_scales(self, frames: BentFrames) -> None:
         """Take over how distances spread, how large forces are, and which step they are meant for."""

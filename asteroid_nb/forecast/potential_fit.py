@@ -34,6 +34,9 @@ N_STEPS = 6_000
 PATH_FIT = dataclasses.replace(POTENTIAL_FIT, batch_size=64, learning_rate=1e-3, clip_norm=1.0, ema_decay=0.99)
 PATH_STEPS, N_PATH_STEPS = 16, 2_000
 
+#: Of the layers of a potential's network.
+USUAL_WIDTH = 256
+
 #: Frames, or paths, that judge after each epoch.
 MOST_VALIDATED = 512
 
@@ -176,7 +179,7 @@ def learn_potential(
     *,
     n_steps: int = N_STEPS,
     n_path_steps: int = N_PATH_STEPS,
-    width: int = 256,
+    width: int = USUAL_WIDTH,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     observers: Sequence[Observer] | None = None,

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from asteroid_nb.forecast.potential import Potential
+from asteroid_nb.forecast.potential import Potential, atoms_first
 from asteroid_nb.shapes import Float
 
 
@@ -29,15 +29,15 @@ def integrate(
         positions, velocities: of the present, Å and Å/fs.
     """
     each = steps_a_frame(potential, dt_fs)
-    step, path = dt_fs / each, []
-    halfway = velocities + 0.5 * step * potential.accelerations(positions)
+    step, path, places = dt_fs / each, [], atoms_first(positions)
+    halfway = atoms_first(velocities) + 0.5 * step * potential.bend(places)
     for frame in range(n):
         for number in range(each):
             if frame or number:
-                halfway = halfway + step * potential.accelerations(positions)
-            positions = positions + step * halfway
-        path.append(positions)
-    return torch.stack(path, dim=1)
+                halfway = halfway + step * potential.bend(places)
+            places = places + step * halfway
+        path.append(places)
+    return torch.stack(path).permute(3, 0, 1, 2).contiguous()
 
 
 def steps_a_frame(potential: Potential, dt_fs: float) -> int:

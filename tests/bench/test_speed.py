@@ -6,7 +6,7 @@ import pytest
 import torch
 from contracts.small_models import walkers
 
-from asteroid_nb.bench.forecasts import arms, speed
+from asteroid_nb.bench.forecasts import arms, narrow, speed
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.forecasts.roofline import Peaks, Work, measured, median_s, peaks
 from asteroid_nb.bench.sources import Source
@@ -54,15 +54,23 @@ def test_the_page_names_every_forecaster_and_the_simulation(tmp_path, monkeypatc
     monkeypatch.setitem(PROTOCOLS, "F1", brief)
     monkeypatch.setattr(Protocol, "settings", lambda self, **_: STISettings(history=4, horizon=4, skip=start, **TINY))
     monkeypatch.setattr(Source, "trajectories", lambda self: walkers())
-    monkeypatch.setattr(arms, "NEWTON_STEPS", {"n_steps": 5, "n_path_steps": 2})
+    for module in (arms, narrow):
+        monkeypatch.setattr(module, "NEWTON_STEPS", {"n_steps": 5, "n_path_steps": 2})
+    monkeypatch.setattr(speed, "NARROW_SEEDS", 2)
     monkeypatch.setattr(speed, "BATCHES", (1, 4))
     monkeypatch.setattr(speed, "XTB_STEPS", 3)
     text = speed.run(
         folder=tmp_path, sources=[Source()], protocols=["F1"], n_epochs=1, processes=0, command="typed"
     ).read_text(encoding="utf-8")
-    names = ["STI-Transformer", "ridge, equivariant", "GFN2-xTB dynamics"] + ["learned Newton"] * (start == "newton")
+    names = ["STI-Transformer", "ridge, equivariant", "GFN2-xTB dynamics", "learned Newton, 64 wide"]
+    names += ["learned Newton"] * (start == "newton")
     assert all(f"| {name} |" in text for name in names) and "Made by `typed`" in text
     assert "one step of training on" in text and "GFlop/s" in text and "1 ×" in text
+    assert "learned Newton, 64 wide: at least 1,000 times as fast" in text and "of 2 seeds of the narrow" in text
+    monkeypatch.setattr(narrow, "learn_potential", lambda *_, **__: pytest.fail("learnt again"))
+    again = narrow.narrow_newtons(tmp_path, Source(), brief, seeds=2, processes=0)
+    weights = [one.potential.last.weight for one in again]
+    assert len(again) == 2 and not torch.equal(*weights) and not list(tmp_path.rglob(narrow.TRAINING))
 
 
 def test_what_is_not_there_is_told(tmp_path, monkeypatch):

@@ -227,7 +227,7 @@ class TestForecasts:
     def test_steps_are_no_longer_than_those_learnt_from(self, monkeypatch, dt_fs, step_fs, expected):
         calls, potential = [], Potential(Molecule.of([spring(4)]), width=8)
         potential.step_fs.fill_(step_fs)
-        monkeypatch.setattr(potential, "accelerations", lambda at: calls.append(1) or torch.zeros_like(at))
+        monkeypatch.setattr(potential, "bend", lambda at: calls.append(1) or torch.zeros_like(at))
         moved = integrate(potential, torch.zeros(1, 2, 3), torch.ones(1, 2, 3), dt_fs=dt_fs, n=3)
         assert len(calls) == 3 * expected
         torch.testing.assert_close(moved[0, :, 0, 0], dt_fs * torch.tensor([1.0, 2, 3]))

@@ -110,6 +110,11 @@ def _folder(folder: Path, source: Source, protocol: str, name: str, chosen: str)
     return folder / "arms" / f"{said}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
+def chosen_folder(folder: Path, source: Source, protocol: str, name: str, chosen: str) -> Path:
+    """Return where something else is kept that depends on potentials and ridge maps, and on what was chosen."""
+    return _folder(folder, source, protocol, name, repr((chosen, _choices())))
+
+
 def train_arm(folder: Path, arm: Arm) -> None:
     """Train, judge on the test, keep run and record.
 
