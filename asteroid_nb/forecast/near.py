@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from asteroid_nb.data.neighbours import along_bonds, apart_ang, pairs_within
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.errors import InvalidSettings
-from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
+from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked, softmax
 from asteroid_nb.forecast.frames import full_precision
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.shapes import Bool, Float, Int
@@ -242,32 +242,41 @@ class ThroughRegisters(nn.Module):
 
 
 class SharedAttention(Attention):
-    """Attention of each node to its own memory and to one that all share, which is not copied for every node."""
+    """Attention of each node to its own memory over time and to what all read at the present, not copied for each.
 
-    def __init__(self, width: int, heads: int, *, mode: str, shared: int) -> None:
+    Args:
+        shared: so many nodes, the last, are read by all; every one when not given.
+    """
+
+    def __init__(self, width: int, heads: int, *, mode: str, shared: int | None = None) -> None:
         super().__init__(width, heads, mode=mode)
         self.shared = shared
 
     def project(self, memory: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Return keys and values of [windows, rows, nodes, width], each projected once.
 
-        Those of each node's own, [windows, nodes, heads, rows, …], and of what all read at the present, where nodes
-        is 1: the last ``shared`` nodes.
+        Those of each node's own, [windows, nodes, heads, rows, …], and of what all read, where nodes is 1.
         """
         both = super().project(memory)
-        first = memory.shape[2] - self.shared
+        first = 0 if self.shared is None else memory.shape[2] - self.shared
         own_keys, own_values = (part.permute(0, 3, 2, 1, 4) for part in both)
         keys, values = (part[:, -1:, :, first:] for part in both)
         return (own_keys, own_values), (keys, values)
 
+    def n_keys(self, projected: Any) -> int:
+        (own_keys, _), (keys, _) = projected
+        return own_keys.shape[-2] + keys.shape[-2]
+
     def forward(
-        self, tokens: Float[Tensor, "windows nodes queries width"], *, projected: Any
+        self, tokens: Float[Tensor, "windows nodes queries width"], *, projected: Any, bias: Tensor | None = None
     ) -> Float[Tensor, "windows nodes queries width"]:
+        """Return what each query gathers; ``bias``, [nodes, heads or 1, queries or 1, keys], is added to the scores."""
         (own_keys, own_values), (keys, values) = projected
         queries = self._split(self.query(tokens))
         scores = [queries @ own_keys.mT, torch.einsum("wnhqd,whkd->wnhqk", queries, keys[:, 0])]
         weights = torch.cat(scores, dim=-1) / queries.shape[-1] ** 0.5
-        weights = weights.softmax(-1) if self.mode == "softmax" else weights.exp() / weights.shape[-1]
+        weights = weights if bias is None else weights + bias
+        weights = softmax(weights) if self.mode == "softmax" else weights.exp() / weights.shape[-1]
         if self.recording:
             self.recorded = weights.detach()
         to_own, to_shared = weights.split([own_keys.shape[-2], keys.shape[-2]], dim=-1)

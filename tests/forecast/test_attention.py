@@ -7,8 +7,9 @@ import torch
 from contracts.small_models import held_out, small_model
 from torch.testing import assert_close
 
-from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked, recording
+from asteroid_nb.forecast.attention import FEW_KEYS, Attention, DistanceBias, blocked, recording, softmax
 from asteroid_nb.forecast.layers import causal
+from asteroid_nb.forecast.near import SharedAttention
 
 MODES = ("softmax", "continuous")
 
@@ -66,6 +67,18 @@ def test_causal_bias_lets_the_last_queries_see_no_later_key():
     assert (blocked(expected) == causal(2, 4, torch.device("cpu"))).all()
 
 
+@pytest.mark.parametrize(("n_queries", "n_keys"), [(4, 1), (4, 5), (2, FEW_KEYS + 1)])
+def test_a_forecast_without_gradients_is_what_training_sees(n_queries, n_keys):
+    attention, tokens, memory = Attention(12, 3), torch.randn(2, n_queries, 12), torch.randn(2, n_keys, 12)
+    bias = torch.randn(2, 1, n_queries, n_keys)
+    bias[..., 1:] = bias[..., 1:].masked_fill(torch.rand(2, 1, n_queries, n_keys - 1) < 0.3, float("-inf"))
+    learning = attention(tokens, memory, bias=bias).detach()
+    with torch.no_grad():
+        assert_close(attention(tokens, memory, bias=bias), learning)
+        scores = bias + 40.0 * torch.randn(2, 3, n_queries, n_keys)
+        assert_close(softmax(scores), scores.softmax(-1))
+
+
 def test_distances_begin_without_influence_and_come_to_have_one():
     bias, distances = DistanceBias(3), torch.rand(2, 4, 4) * 6
     assert bias(distances).shape == (2, 3, 4, 4)
@@ -87,6 +100,9 @@ def test_the_record_of_a_forecast_recomputes_the_output_of_every_layer(mode, dec
         def hook(layer, args, options, output):
             projected = options.get("projected")
             values = (projected or layer.project(args[-1]))[1]
+            if isinstance(layer, SharedAttention):
+                (_, own), (_, shared) = projected
+                values = torch.cat([own, shared.expand(-1, own.shape[1], -1, -1, -1)], dim=-2)
             used[name] = layer, values, output
 
         return hook

@@ -18,7 +18,6 @@ from asteroid_nb.forecast.attention import Attention, recording
 from asteroid_nb.forecast.environment import nearest_atoms
 from asteroid_nb.forecast.frames import frame_atoms
 from asteroid_nb.forecast.groups import by_group
-from asteroid_nb.forecast.layers import MemoryAttention
 from asteroid_nb.forecast.losses import loss_terms, loss_weights
 from asteroid_nb.forecast.near import SharedAttention, ThroughRegisters, neighbours
 from asteroid_nb.forecast.rollout import attention, predict
@@ -116,7 +115,8 @@ def test_groups_share_weights_as_if_each_atom_had_a_copy():
 @torch.no_grad()
 def test_shared_memory_is_read_as_if_every_node_had_a_copy(mode):
     tokens, memory = torch.randn(2, 5, 4, 12), torch.randn(2, 3, 5, 12)
-    for reading, first in ((SharedAttention(12, 3, mode=mode, shared=2), 3), (MemoryAttention(12, 3, mode=mode), 0)):
+    for shared, first in ((2, 3), (None, 0)):
+        reading = SharedAttention(12, 3, mode=mode, shared=shared)
         plain = Attention(12, 3, mode=mode)
         plain.load_state_dict(reading.state_dict())
         copied = torch.cat([memory.transpose(1, 2), memory[:, -1:, first:].expand(-1, 5, -1, -1)], dim=2)
