@@ -60,6 +60,10 @@ def _uncertainty(options: argparse.Namespace) -> None:
     for name in ("seeds", "loops", "first_loop"):
         if (count := getattr(options, name)) < 0:
             raise InvalidSettings(f"--{name.replace('_', '-')} was {count}; it must be 0 or more.")
+    if options.kelvin and not 0 < options.kelvin[0] <= options.kelvin[1]:
+        raise InvalidSettings(
+            f"--kelvin was {options.kelvin[0]:g} {options.kelvin[1]:g}; the first must be above 0, the other no lower."
+        )
     if not options.seeds and not options.loops:
         raise InvalidSettings("--seeds and --loops were both 0: there is nothing to do. Ask for one of either.")
     told = {
@@ -68,6 +72,7 @@ def _uncertainty(options: argparse.Namespace) -> None:
         "--seeds": options.seeds,
         "--loops": options.loops,
         "--first-loop": options.first_loop or None,
+        "--kelvin": options.kelvin and " ".join(f"{one:g}" for one in options.kelvin),
         "--page": shlex.quote(options.page),
     }
     uncertainty.run(
@@ -76,6 +81,7 @@ def _uncertainty(options: argparse.Namespace) -> None:
         seeds=options.seeds,
         loops=options.loops,
         first_loop=options.first_loop,
+        kelvin=options.kelvin and (options.kelvin[0], options.kelvin[1]),
         strategies=options.strategies or uncertainty.STRATEGIES,
         processes=options.processes,
         page=options.page,

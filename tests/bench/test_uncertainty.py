@@ -124,10 +124,18 @@ class TestChoosing:
             assert len(set(order.tolist())) == 5
 
     def test_candidates_are_two_frames_of_whole_molecules(self, molecule):
-        found = candidates(untrained(molecule), walkers()[:1], seed=0, size=LOOP)
+        found, kelvin = candidates(untrained(molecule), walkers()[:1], seed=0, size=LOOP)
+        assert kelvin.tolist() == [650.0] * len(found)
         assert found.shape[1:] == (2, 9, 3) and 0 < len(found) <= LOOP.n_candidates
         apart = (found[:, 1] - found[:, 0]).norm(dim=-1)
         assert float(apart.max()) < 0.3 and float(apart.mean()) > 1e-3
+
+    def test_each_candidate_tells_at_which_temperature_it_moved(self, molecule):
+        size = dataclasses.replace(LOOP, kelvin=(100.0, 900.0), n_chains=60, n_candidates=600)
+        found, kelvin = candidates(untrained(molecule), walkers()[:1], seed=0, size=size)
+        assert len(set(kelvin)) > 20 and 100 < kelvin.min() < 300 and 700 < kelvin.max() < 900
+        moved = temperatures_K(found.numpy(), molecule.masses, 1.0).mean(1)
+        assert np.corrcoef(moved, kelvin)[0, 1] > 0.5
 
     def test_the_coldest_begins_and_the_hottest_judge(self):
         warm = sorted(walkers(), key=learning.warmth_K)
@@ -215,7 +223,9 @@ def test_what_is_not_there_is_told(tmp_path, capsys):
     assert main(["bench", "uncertainty", "--strategies", "luck", "--out", str(tmp_path)]) == 2
     assert main(["bench", "uncertainty", "--seeds", "0", "--loops", "0", "--out", str(tmp_path)]) == 2
     assert main(["bench", "uncertainty", "--loops", "-1", "--out", str(tmp_path)]) == 2
+    assert main(["bench", "uncertainty", "--kelvin", "700", "200", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
+    assert "--kelvin was 700 200" in said
     assert "--loops was -1" in said and "both 0" in said
 
 

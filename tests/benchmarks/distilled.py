@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import asteroid_nb as anb
 from asteroid_nb.bench.forecasts.arms import NEWTON_STEPS, TEST_WINDOWS
+from asteroid_nb.bench.forecasts.narrow import kept_potential
 from asteroid_nb.bench.forecasts.price import fs_per_s
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS
 from asteroid_nb.bench.sources import Source
@@ -62,7 +62,7 @@ ARMS = {
 def taught(source: Source, folder: Path, run: Path | None) -> tuple[Potential, list[Trajectory]]:
     """Return a potential learnt from frames 1 fs apart, and what it writes from frames of the training walkers."""
     parts = PROTOCOLS["F1"].parts(source.trajectories())
-    potential, like, path = learnt_potential(parts, folder / "potential.pt", run), parts.train, folder / "written.npy"
+    potential, like, path = learnt_potential(parts, folder, run), parts.train, folder / "written.npy"
     if not path.is_file():
         newton = LearnedNewton(potential, horizon=like.shape.horizon)
         n_blocks = round(LENGTH_FS / (like.shape.horizon * like.dt_fs))
@@ -78,21 +78,13 @@ def taught(source: Source, folder: Path, run: Path | None) -> tuple[Potential, l
     ]
 
 
-def learnt_potential(parts: Split, path: Path, run: Path | None) -> Potential:
+def learnt_potential(parts: Split, folder: Path, run: Path | None) -> Potential:
     if run is not None:
         skip = Run.load(run).model.skip
         if not isinstance(skip, NewtonSkip):
             raise SystemExit(f"{run} does not start from a learned potential. Name another run, or none.")
         return skip.potential
-    if not path.is_file():
-        newton = LearnedNewton.fit(parts.train, parts.validation, observers=None, **NEWTON_STEPS)
-        if not newton.potential.finished:
-            raise SystemExit("Stopped before the potential was learnt. The same command begins again.")
-        with replacing(path) as temporary:
-            torch.save(newton.potential.state_dict(), temporary)
-    potential = Potential(parts.train.molecule).requires_grad_(False)
-    potential.load_state_dict(torch.load(path, weights_only=True))
-    return potential
+    return kept_potential(folder, parts)
 
 
 def learnt_from(parts: Split, written: list[Trajectory]) -> Split:

@@ -17,6 +17,7 @@ from asteroid_nb.errors import SimulationFailed
 from asteroid_nb.forecast.ensemble import Ensemble
 from asteroid_nb.forecast.verlet import integrate
 from asteroid_nb.metrics.structure import bond_lengths, broken_bonds
+from asteroid_nb.shapes import Float
 from asteroid_nb.units import BOLTZMANN_EV_PER_K, EV_PER_AMU_ANG2_PER_FS2
 
 #: Strategies: by largest spread, by chance, farthest from what is known, and no choice: hot dynamics from the start.
@@ -45,7 +46,7 @@ class LoopSize:
         n_candidates: structures from these, among which is chosen.
         n_windows: of the hot walkers that judge.
         horizon: frames ahead.
-        hot_K: of chains and simulations.
+        kelvin: between which the temperature of each chain is drawn; what begins from it is simulated at the same.
     """
 
     n_members: int = 3
@@ -61,7 +62,17 @@ class LoopSize:
     n_candidates: int = 400
     n_windows: int = 400
     horizon: int = 32
-    hot_K: float = 650.0
+    kelvin: tuple[float, float] = (650.0, 650.0)
+
+    @property
+    def middle_K(self) -> float:
+        return sum(self.kelvin) / 2
+
+    @property
+    def told_K(self) -> str:
+        """Return the temperatures in words."""
+        low, high = self.kelvin
+        return f"{low:g} K" if low == high else f"temperatures between {low:g} and {high:g} K"
 
 
 def learnt_frames(known: Sequence[Trajectory]) -> np.ndarray:
@@ -70,8 +81,13 @@ def learnt_frames(known: Sequence[Trajectory]) -> np.ndarray:
 
 
 @torch.no_grad()
-def candidates(ensemble: Ensemble, known: Sequence[Trajectory], *, seed: int, size: LoopSize) -> Tensor:
-    """Return [structures, 2, atoms, 3] Å: pairs of frames that the members come to, hot, before any bond breaks.
+def candidates(
+    ensemble: Ensemble, known: Sequence[Trajectory], *, seed: int, size: LoopSize
+) -> tuple[Tensor, Float[np.ndarray, " structures"]]:
+    """Return pairs of frames that the members come to before any bond breaks, and at which temperature.
+
+    Returns:
+        [structures, 2, atoms, 3] Å and [structures] K.
 
     Raises:
         SimulationFailed: there is none.
@@ -79,31 +95,33 @@ def candidates(ensemble: Ensemble, known: Sequence[Trajectory], *, seed: int, si
     draw, molecule, dt_fs = np.random.default_rng(seed), Molecule.of(known), known[0].dt_fs
     frames, bonds = learnt_frames(known), bonds_of(known[0])
     lengths = bond_lengths(learnt_frames(known[:1]), bonds).mean(axis=0)
-    found = []
+    found, warmth = [], []
     for number, member in enumerate(ensemble.members):
         n_mine = len(range(number, size.n_chains, len(ensemble)))
+        temperatures = draw.uniform(*size.kelvin, size=n_mine)
         path = [torch.from_numpy(frames[draw.integers(len(frames), size=n_mine)]).float()[:, None]]
         for _ in range(size.n_kicks):
-            speeds = _maxwell(draw, n_mine, molecule.masses, size.hot_K)
+            speeds = _maxwell(draw, molecule.masses, temperatures)
             path.append(integrate(member.potential, path[-1][:, -1], speeds, dt_fs=dt_fs, n=KICK_FRAMES))
         whole = torch.cat(path, dim=1)
-        for chain in whole:
+        for chain, temperature_K in zip(whole, temperatures, strict=True):
             broken = broken_bonds(chain.numpy(), bonds, lengths).any(axis=1)
             n_whole = int(broken.argmax()) if broken.any() else len(chain)
-            found += [chain[last - 1 : last + 1] for last in range(BETWEEN_FRAMES, n_whole, BETWEEN_FRAMES)]
+            taken = [chain[last - 1 : last + 1] for last in range(BETWEEN_FRAMES, n_whole, BETWEEN_FRAMES)]
+            found, warmth = found + taken, warmth + [temperature_K] * len(taken)
     if not found:
         raise SimulationFailed(
-            f"No chain kept its bonds for {BETWEEN_FRAMES} frames at {size.hot_K:g} K: there is nothing to choose. "
+            f"No chain kept its bonds for {BETWEEN_FRAMES} frames at {size.told_K}: there is nothing to choose. "
             "Train for more steps, or begin with more frames."
         )
     chosen = draw.permutation(len(found))[: size.n_candidates]
-    return torch.stack([found[place] for place in chosen])
+    return torch.stack([found[place] for place in chosen]), np.array(warmth)[chosen]
 
 
-def _maxwell(draw: np.random.Generator, n: int, masses: np.ndarray, temperature_K: float) -> Tensor:
-    """Return [paths, atoms, 3] Å/fs of a warm molecule that does not drift."""
-    sigma = np.sqrt(BOLTZMANN_EV_PER_K * temperature_K / (EV_PER_AMU_ANG2_PER_FS2 * masses))[:, None]
-    speeds = draw.standard_normal((n, len(masses), 3)) * sigma
+def _maxwell(draw: np.random.Generator, masses: np.ndarray, temperatures_K: np.ndarray) -> Tensor:
+    """Return [paths, atoms, 3] Å/fs of warm molecules that do not drift."""
+    of_each = BOLTZMANN_EV_PER_K * temperatures_K[:, None] / (EV_PER_AMU_ANG2_PER_FS2 * masses)
+    speeds = draw.standard_normal((len(temperatures_K), len(masses), 3)) * np.sqrt(of_each)[..., None]
     speeds -= (masses[:, None] * speeds).sum(1, keepdims=True) / masses.sum()
     return torch.from_numpy(speeds).float()
 

@@ -193,13 +193,13 @@ def _more(
     """Return the pieces that a strategy asks for."""
     if strategy == "straight on":
         return _straight_on(known[0], seed=seed, number=number, size=size, out=out)
-    histories = candidates(ensemble, known, seed=1000 * seed + number, size=size)
+    histories, temperatures = candidates(ensemble, known, seed=1000 * seed + number, size=size)
     order = ordered(strategy, ensemble, known, histories, seed=seed, n=3 * size.n_chosen)
     pieces = []
     for place, chosen in enumerate(order):
         start = known[0][:1].replace(positions=histories[chosen, -1].numpy()[None], forces=None, energies=None)
         try:
-            pieces += _simulated(start, size.hot_K, seed=10_000 * seed + 100 * number + place, size=size)
+            pieces += _simulated(start, temperatures[chosen], seed=10_000 * seed + 100 * number + place, size=size)
         except SimulationFailed:
             continue  # the next in order is simulated instead
         if len(pieces) == size.n_chosen:
@@ -218,7 +218,7 @@ def _simulated(start: Trajectory, temperature_K: float, *, seed: int, size: Loop
 def _straight_on(cold: Trajectory, *, seed: int, number: int, size: LoopSize, out: Path) -> list[Trajectory]:
     """Return the next piece of walkers from the last cold structure; half of their warmth goes into its bonds."""
     start = cold[-1:].replace(forces=None, energies=None)
-    warmth, length = 2 * size.hot_K - warmth_K(cold), (number + 1) * size.piece_frames
+    warmth, length = 2 * size.middle_K - warmth_K(cold), (number + 1) * size.piece_frames
     walkers = _simulated(start, warmth, seed=seed, size=size, n_walkers=size.n_chosen, n_frames=length, out=out)
     return [walker[-size.piece_frames :] for walker in walkers]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def run(
     processes: int = 2,
     size: DoubtSize | None = None,
     loop: LoopSize | None = None,
+    kelvin: tuple[float, float] | None = None,
     strategies: Sequence[str] = STRATEGIES,
     page: str = "uncertainty",
     command: str = "asteroid-nb bench uncertainty",
@@ -55,6 +57,7 @@ def run(
     Args:
         name: of a bundled sample.
         seeds, loops: of the ensembles that are judged, and of each loop; of none there are no tables.
+        kelvin: that of the loop, changed.
         first_loop: the first seed of the loops, for others than those that were seen.
         strategies: that choose what is simulated next, of `STRATEGIES`.
 
@@ -64,6 +67,7 @@ def run(
     """
     _must_exist(strategies)
     size, loop = size or DoubtSize(), loop or LoopSize()
+    loop = loop if kelvin is None else dataclasses.replace(loop, kelvin=kelvin)
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(seeds)
     judging = [(folder, name, seed, size) for seed in numbers]
@@ -206,8 +210,8 @@ def errors_by_cost(
         note=f"All begin with {size.first_frames} fs of the coldest walker, another stretch for every seed, and are "
         f"judged on {size.n_windows} windows of the two hottest, which nobody learns from or chooses by. In each of "
         f"{size.n_rounds} rounds {size.n_chosen} pieces of {size.piece_frames} fs are simulated with GFN2-xTB at "
-        f"{size.hot_K:g} K, from structures that the ensemble's own members come to when they are run at that "
-        "temperature; straight on: the last cold structure is heated and simulated on, without any choice. Mean ± "
+        f"{size.told_K}, from structures that the ensemble's own members come to when they are run at the same; "
+        "straight on: the last cold structure is heated to the middle and simulated on, without any choice. Mean ± "
         "standard deviation over seeds. Lost: windows without finite numbers, which are left out. A simulation that "
         "fails is replaced by that of the next structure and not counted.",
     )  # fmt: skip
