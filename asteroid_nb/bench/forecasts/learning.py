@@ -199,7 +199,9 @@ def _more(
     for place, chosen in enumerate(order):
         start = known[0][:1].replace(positions=histories[chosen, -1].numpy()[None], forces=None, energies=None)
         try:
-            pieces += _simulated(start, temperatures[chosen], seed=10_000 * seed + 100 * number + place, size=size)
+            pieces += _simulated(
+                start, float(temperatures[chosen]), seed=10_000 * seed + 100 * number + place, size=size
+            )
         except SimulationFailed:
             continue  # the next in order is simulated instead
         if len(pieces) == size.n_chosen:
