@@ -12,6 +12,7 @@ from typing import Any
 from asteroid_nb.bench import equilibrium
 from asteroid_nb.bench.arms import DEQ, MODELS
 from asteroid_nb.bench.forecasts import accuracy, peers, rollouts, speed, uncertainty
+from asteroid_nb.bench.forecasts.choosing import FEWEST_FRAMES
 from asteroid_nb.bench.setting import FULL, SMALL
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.equilibrium.settings import preset
@@ -57,15 +58,7 @@ def _speed(options: argparse.Namespace) -> None:
 
 
 def _uncertainty(options: argparse.Namespace) -> None:
-    for name in ("seeds", "loops", "first_loop"):
-        if (count := getattr(options, name)) < 0:
-            raise InvalidSettings(f"--{name.replace('_', '-')} was {count}; it must be 0 or more.")
-    if options.kelvin and not 0 < options.kelvin[0] <= options.kelvin[1]:
-        raise InvalidSettings(
-            f"--kelvin was {options.kelvin[0]:g} {options.kelvin[1]:g}; the first must be above 0, the other no lower."
-        )
-    if not options.seeds and not options.loops:
-        raise InvalidSettings("--seeds and --loops were both 0: there is nothing to do. Ask for one of either.")
+    _must_be_loops(options)
     told = {
         "--sample": options.sample,
         "--strategies": " ".join(map(shlex.quote, options.strategies)),
@@ -73,6 +66,7 @@ def _uncertainty(options: argparse.Namespace) -> None:
         "--loops": options.loops,
         "--first-loop": options.first_loop or None,
         "--kelvin": options.kelvin and " ".join(f"{one:g}" for one in options.kelvin),
+        "--pieces": options.pieces and " ".join(map(str, options.pieces)),
         "--page": shlex.quote(options.page),
     }
     uncertainty.run(
@@ -81,12 +75,30 @@ def _uncertainty(options: argparse.Namespace) -> None:
         seeds=options.seeds,
         loops=options.loops,
         first_loop=options.first_loop,
-        kelvin=options.kelvin and (options.kelvin[0], options.kelvin[1]),
+        kelvin=options.kelvin and tuple(options.kelvin),
+        pieces=options.pieces and tuple(options.pieces),
         strategies=options.strategies or uncertainty.STRATEGIES,
         processes=options.processes,
         page=options.page,
         command=_said("uncertainty", told),
     )
+
+
+def _must_be_loops(options: argparse.Namespace) -> None:
+    for name in ("seeds", "loops", "first_loop"):
+        if (count := getattr(options, name)) < 0:
+            raise InvalidSettings(f"--{name.replace('_', '-')} was {count}; it must be 0 or more.")
+    if options.kelvin and not 0 < options.kelvin[0] <= options.kelvin[1]:
+        raise InvalidSettings(
+            f"--kelvin was {options.kelvin[0]:g} {options.kelvin[1]:g}; the first must be above 0, the other no lower."
+        )
+    if options.pieces and (options.pieces[0] < 1 or options.pieces[1] < FEWEST_FRAMES):
+        raise InvalidSettings(
+            f"--pieces was {options.pieces[0]} {options.pieces[1]}; there must be 1 or more, of {FEWEST_FRAMES} frames "
+            "or more each."
+        )
+    if not options.seeds and not options.loops:
+        raise InvalidSettings("--seeds and --loops were both 0: there is nothing to do. Ask for one of either.")
 
 
 def _peers(options: argparse.Namespace) -> None:

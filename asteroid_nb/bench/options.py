@@ -100,6 +100,10 @@ def _bench_uncertainty(benches: Any, add: Adding) -> None:
         "--kelvin", nargs=2, type=float, metavar=("LOW", "HIGH"),
         help="between which each chain's temperature is drawn, at which what it leads to is simulated; otherwise 650 K",
     )  # fmt: skip
+    command.add_argument(
+        "--pieces", nargs=2, type=int, metavar=("N", "FRAMES"),
+        help="how many pieces are simulated in a round, and of how many frames; otherwise 6 of 50",
+    )  # fmt: skip
     command.add_argument("--first-loop", type=int, default=0, metavar="SEED", help="the first of these seeds")
     command.add_argument("--processes", type=int, default=2, help="at a time, one core each")
     command.add_argument("--page", default="uncertainty", help="name of the page that is written")

@@ -224,7 +224,9 @@ def test_what_is_not_there_is_told(tmp_path, capsys):
     assert main(["bench", "uncertainty", "--seeds", "0", "--loops", "0", "--out", str(tmp_path)]) == 2
     assert main(["bench", "uncertainty", "--loops", "-1", "--out", str(tmp_path)]) == 2
     assert main(["bench", "uncertainty", "--kelvin", "700", "200", "--out", str(tmp_path)]) == 2
+    assert main(["bench", "uncertainty", "--pieces", "15", "5", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
+    assert "of 12 frames or more" in said
     assert "--kelvin was 700 200" in said
     assert "--loops was -1" in said and "both 0" in said
 

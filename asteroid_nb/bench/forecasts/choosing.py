@@ -33,6 +33,10 @@ MOST_UNSURE = 0.25
 KICK_FRAMES, BETWEEN_FRAMES = 50, 10
 
 
+#: Frames of a piece: its end, which chooses the best epoch, must show a bend.
+FEWEST_FRAMES = 12
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoopSize:
     """How much is learnt, simulated and judged.
@@ -41,7 +45,7 @@ class LoopSize:
         n_members, n_steps, n_path_steps, width: of each ensemble of potentials.
         first_frames: of the cold walker, that all begin with.
         n_rounds: of choosing.
-        n_chosen, piece_frames: simulated in each.
+        n_chosen, piece_frames: simulated in each; at least `FEWEST_FRAMES` a piece.
         n_chains, n_kicks: of the ensemble's own hot dynamics.
         n_candidates: structures from these, among which is chosen.
         n_windows: of the hot walkers that judge.

@@ -44,13 +44,13 @@ WALKERS = "walkers"
 #: What is otherwise than in `POTENTIAL_FIT`: few frames and steps, of which a long average would remember the first.
 FITTING: dict[str, Any] = {"batch_size": 64, "ema_decay": 0.98}
 
-#: Two frames, and the steps of 1 fs after them, of which paths are learnt.
-PIECES = WindowShape(history=2, horizon=8)
+#: Steps of 1 fs of which paths are learnt, fewer in short pieces.
+MOST_AHEAD = 8
 
 
 def loop_folder(folder: Path, name: str, size: LoopSize) -> Path:
     """Return where the rounds on one molecule are kept; other choices have another name."""
-    choices = (LEARNT, FITTING, PIECES, MOST_UNSURE, KICK_FRAMES, BETWEEN_FRAMES, potential_fit.CHOICES)
+    choices = (LEARNT, FITTING, MOST_AHEAD, MOST_UNSURE, KICK_FRAMES, BETWEEN_FRAMES, potential_fit.CHOICES)
     chosen = (name, size, choices, __version__)
     return folder / "learning" / f"{name}-{hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]}"
 
@@ -144,8 +144,9 @@ def warmth_K(walker: Trajectory) -> float:
 def _learnt(known: Sequence[Trajectory], *, seed: int, size: LoopSize) -> Ensemble:
     """Return an ensemble that learnt from the beginning of every piece, and whose epochs the ends chose."""
     cuts = [int(LEARNT * one.n_frames) for one in known]
-    parts = [_stretch(known, [(0, cut) for cut in cuts])]
-    parts.append(_stretch(known, [(cut, one.n_frames) for cut, one in zip(cuts, known, strict=True)]))
+    ends = [(cut, one.n_frames) for cut, one in zip(cuts, known, strict=True)]
+    shape = WindowShape(history=2, horizon=min(MOST_AHEAD, *(end - cut - 2 for cut, end in ends)))
+    parts = [_stretch(known, borders, shape) for borders in ([(0, cut) for cut in cuts], ends)]
     ensemble = Ensemble.fit(
         *parts, n_members=size.n_members, seed=seed, n_steps=size.n_steps, n_path_steps=size.n_path_steps,
         width=size.width, observers=(), **FITTING,
@@ -155,10 +156,10 @@ def _learnt(known: Sequence[Trajectory], *, seed: int, size: LoopSize) -> Ensemb
     return ensemble
 
 
-def _stretch(known: Sequence[Trajectory], borders: Sequence[tuple[int, int]]) -> Windows:
-    frames = [np.arange(first, end - PIECES.span_frames + 1) for first, end in borders]
+def _stretch(known: Sequence[Trajectory], borders: Sequence[tuple[int, int]], shape: WindowShape) -> Windows:
+    frames = [np.arange(first, end - shape.span_frames + 1) for first, end in borders]
     starts = [np.stack([np.full_like(each, number), each], axis=1) for number, each in enumerate(frames)]
-    return Windows(known, PIECES, starts=np.concatenate(starts))
+    return Windows(known, shape, starts=np.concatenate(starts))
 
 
 def judged(ensemble: Ensemble, known: Sequence[Trajectory], hot: Sequence[Trajectory], size: LoopSize) -> dict:

@@ -48,6 +48,7 @@ def run(
     size: DoubtSize | None = None,
     loop: LoopSize | None = None,
     kelvin: tuple[float, float] | None = None,
+    pieces: tuple[int, int] | None = None,
     strategies: Sequence[str] = STRATEGIES,
     page: str = "uncertainty",
     command: str = "asteroid-nb bench uncertainty",
@@ -57,7 +58,7 @@ def run(
     Args:
         name: of a bundled sample.
         seeds, loops: of the ensembles that are judged, and of each loop; of none there are no tables.
-        kelvin: that of the loop, changed.
+        kelvin, pieces: changes of the loop; how many pieces are simulated in a round, and of how many frames.
         first_loop: the first seed of the loops, for others than those that were seen.
         strategies: that choose what is simulated next, of `STRATEGIES`.
 
@@ -68,6 +69,7 @@ def run(
     _must_exist(strategies)
     size, loop = size or DoubtSize(), loop or LoopSize()
     loop = loop if kelvin is None else dataclasses.replace(loop, kelvin=kelvin)
+    loop = loop if pieces is None else dataclasses.replace(loop, n_chosen=pieces[0], piece_frames=pieces[1])
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(seeds)
     judging = [(folder, name, seed, size) for seed in numbers]
