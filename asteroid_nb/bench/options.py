@@ -96,15 +96,15 @@ def _bench_uncertainty(benches: Any, add: Adding) -> None:
     )  # fmt: skip
     command.add_argument("--seeds", type=int, default=3, help="of the ensembles that are judged; 0 for none")
     command.add_argument("--loops", type=int, default=3, help="seeds of each loop of simulating; 0 for none")
+    command.add_argument("--first-loop", type=int, default=0, metavar="SEED", help="the first of these seeds")
     command.add_argument(
         "--kelvin", nargs=2, type=float, metavar=("LOW", "HIGH"),
-        help="between which each chain's temperature is drawn, at which what it leads to is simulated; otherwise 650 K",
+        help="between which the temperature of each chain, and of what is simulated from it, is drawn; otherwise 650 K",
     )  # fmt: skip
     command.add_argument(
         "--pieces", nargs=2, type=int, metavar=("N", "FRAMES"),
         help="how many pieces are simulated in a round, and of how many frames; otherwise 6 of 50",
     )  # fmt: skip
-    command.add_argument("--first-loop", type=int, default=0, metavar="SEED", help="the first of these seeds")
     command.add_argument("--processes", type=int, default=2, help="at a time, one core each")
     command.add_argument("--page", default="uncertainty", help="name of the page that is written")
     command.add_argument("--out", type=Path, default=Path("runs/forecasts"), help="folder that keeps what is finished")

@@ -56,11 +56,11 @@ class Attention(nn.Module):
 
         Args:
             projected: the memory's keys and values, where they are known already.
-            bias: [..., heads or 1, queries, keys], added to the scores; −inf masks.
+            bias: [..., heads or 1, queries, keys], added to the scores; −inf masks, but for a lone key.
         """
         keys, values = projected if projected is not None else self.project(tokens if memory is None else memory)
         queries = self._split(self.query(tokens))
-        if keys.shape[-2] == 1 and self.mode == "softmax" and not self.recording:
+        if keys.shape[-2] == 1 and self.mode == "softmax" and not (self.recording or torch.is_grad_enabled()):
             gathered = values.expand_as(queries)  # of one key, all of it
         elif self.recording or self.mode != "softmax" or in_steps(queries, keys.shape[-2]):
             weights = self.weights(queries, keys, bias)
@@ -73,7 +73,10 @@ class Attention(nn.Module):
 
     def weights(self, queries: Tensor, keys: Tensor, bias: Tensor | None) -> Float[Tensor, "*batch heads queries keys"]:
         """Return the weights the values are summed with: rows sum to one in softmax mode."""
-        scores = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
+        return self.shares(queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5, bias)
+
+    def shares(self, scores: Tensor, bias: Tensor | None) -> Float[Tensor, "*batch heads queries keys"]:
+        """Return the weights that follow from scores and bias."""
         if bias is not None:
             scores = scores + bias
         if self.mode == "softmax":
@@ -86,8 +89,9 @@ class Attention(nn.Module):
 
 
 def in_steps(like: Tensor, n_keys: int) -> bool:
-    """Return whether softmax is worked out in steps: without gradients, over few keys, on a CPU."""
-    return not torch.is_grad_enabled() and like.device.type == "cpu" and n_keys <= FEW_KEYS
+    """Return whether softmax is worked out in steps: without gradients, in full precision, over few keys, on a CPU."""
+    exact = like.dtype.itemsize >= torch.float32.itemsize
+    return exact and not torch.is_grad_enabled() and like.device.type == "cpu" and n_keys <= FEW_KEYS
 
 
 def softmax(scores: Float[Tensor, "*batch queries keys"]) -> Float[Tensor, "*batch queries keys"]:

@@ -101,7 +101,7 @@ def best_strength(
     errors = (squared / count).sqrt().mean(-1)
     best = int(errors.argmin())
     weights, offset = solutions[best]
-    return float(errors[best]), weights, offset
+    return float(errors[best]), weights.clone(), offset.clone()  # what is kept must not keep the others
 
 
 class LinearSkip(nn.Module):

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from asteroid_nb.data.neighbours import along_bonds, apart_ang, pairs_within
 from asteroid_nb.data.windows import Molecule
 from asteroid_nb.errors import InvalidSettings
-from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked, softmax
+from asteroid_nb.forecast.attention import Attention, DistanceBias, blocked
 from asteroid_nb.forecast.frames import full_precision
 from asteroid_nb.forecast.settings import STISettings
 from asteroid_nb.shapes import Bool, Float, Int
@@ -274,9 +274,7 @@ class SharedAttention(Attention):
         (own_keys, own_values), (keys, values) = projected
         queries = self._split(self.query(tokens))
         scores = [queries @ own_keys.mT, torch.einsum("wnhqd,whkd->wnhqk", queries, keys[:, 0])]
-        weights = torch.cat(scores, dim=-1) / queries.shape[-1] ** 0.5
-        weights = weights if bias is None else weights + bias
-        weights = softmax(weights) if self.mode == "softmax" else weights.exp() / weights.shape[-1]
+        weights = self.shares(torch.cat(scores, dim=-1) / queries.shape[-1] ** 0.5, bias)
         if self.recording:
             self.recorded = weights.detach()
         to_own, to_shared = weights.split([own_keys.shape[-2], keys.shape[-2]], dim=-1)

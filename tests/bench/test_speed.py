@@ -11,7 +11,8 @@ from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.forecasts.roofline import Peaks, Work, measured, median_s, peaks
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.cli import main
-from asteroid_nb.errors import InvalidSettings
+from asteroid_nb.errors import InvalidSettings, TrainingDiverged
+from asteroid_nb.forecast.potential import Potential
 from asteroid_nb.forecast.settings import STISettings
 
 CPU = torch.device("cpu")
@@ -62,7 +63,13 @@ def test_the_page_names_every_forecaster_and_the_simulation(tmp_path, monkeypatc
     text = speed.run(
         folder=tmp_path, sources=[Source()], protocols=["F1"], n_epochs=1, processes=0, command="typed"
     ).read_text(encoding="utf-8")
-    names = ["STI-Transformer", "ridge, equivariant", "GFN2-xTB dynamics", "learned Newton, 64 wide"]
+    names = [
+        "STI-Transformer",
+        "ridge, equivariant",
+        "ridge, local frames",
+        "GFN2-xTB dynamics",
+        "learned Newton, 64 wide",
+    ]
     names += ["learned Newton"] * (start == "newton")
     assert all(f"| {name} |" in text for name in names) and "Made by `typed`" in text
     assert "one step of training on" in text and "GFlop/s" in text and "1 ×" in text
@@ -71,6 +78,52 @@ def test_the_page_names_every_forecaster_and_the_simulation(tmp_path, monkeypatc
     again = narrow.narrow_newtons(tmp_path, Source(), brief, seeds=2, processes=0)
     weights = [one.potential.last.weight for one in again]
     assert len(again) == 2 and not torch.equal(*weights) and not list(tmp_path.rglob(narrow.TRAINING))
+
+
+def test_the_fastest_simulation_is_what_forecasts_are_held_against(monkeypatch):
+    simulated, clock = {"one": []}, iter([3.0, None, 5.0])
+    monkeypatch.setattr(speed, "_xtb_fs_per_s", lambda _: next(clock))
+    monkeypatch.setattr(Source, "trajectories", lambda self: walkers())
+    for _ in range(3):
+        speed._simulate([Source(name="one")], simulated)
+    work = speed.Timed(
+        protocol=PROTOCOLS["F1"], source=Source(name="one"), rates={"it": [1.0, 4000.0]}, off={"it": ("a", "b")},
+        works={}, judged=["it"], about="ten windows",
+    )  # fmt: skip
+    (rule,) = speed.speed(work, max(simulated["one"]), Peaks(flops=1.0, bytes_per_s=1.0)).rules
+    assert simulated == {"one": [3.0, 5.0]} and rule.measured == "800 ×" and rule.holds is False
+    assert speed.speed(work, None, Peaks(flops=1.0, bytes_per_s=1.0)).rules[0].holds is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "left"), [(TrainingDiverged("exploded"), "without it"), (KeyboardInterrupt(), "stopped")]
+)
+def test_a_narrow_potential_that_fails_is_left_out_and_one_that_is_stopped_stops_all(tmp_path, monkeypatch, ends, left):
+    monkeypatch.setattr(Source, "trajectories", lambda self: walkers())
+
+    def failing(*_, **__):
+        raise ends
+
+    monkeypatch.setattr(narrow, "learn_potential", failing)
+    ask = lambda: narrow.narrow_newtons(tmp_path, Source(), PROTOCOLS["F1"], seeds=1, processes=0)  # noqa: E731
+    if left == "stopped":
+        with pytest.raises(KeyboardInterrupt):
+            ask()
+    else:
+        assert ask() == []
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_training_that_was_stopped_is_gone_on_with(tmp_path, monkeypatch):
+    parts, asked = PROTOCOLS["F1"].parts(walkers()), []
+    unfinished = Potential(parts.train.molecule, width=8)
+    unfinished.finished = False
+    monkeypatch.setattr(narrow, "learn_potential", lambda *_, **given: asked.append(given["resume"]) or unfinished)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            narrow.kept_potential(tmp_path, parts, width=8)
+        (tmp_path / narrow.TRAINING).touch()
+    assert asked == [False, True] and not (tmp_path / narrow.WEIGHTS).exists()
 
 
 def test_what_is_not_there_is_told(tmp_path, monkeypatch):

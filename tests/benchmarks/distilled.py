@@ -182,8 +182,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/distilled"), help="of what is finished")
     parser.add_argument("--out", type=Path, default=Path("tests/benchmarks/results"))
     options = parser.parse_args()
-    with one_thread():
-        found = [finding(Source.named(one), options) for one in options.data]
+    try:
+        with one_thread():
+            found = [finding(Source.named(one), options) for one in options.data]
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped. The same command goes on.") from None
     told = " ".join(shlex.quote(one) for one in options.data)
     told += f" --seeds {options.seeds} --epochs {options.epochs} --windows {options.windows} --batch {options.batch}"
     told += "" if options.potential is None else " --potential RUN"

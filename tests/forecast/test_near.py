@@ -123,6 +123,10 @@ def test_shared_memory_is_read_as_if_every_node_had_a_copy(mode):
         with recording(reading) as found, recording(plain) as expected:
             assert_close(reading(tokens, projected=reading.project(memory)), plain(tokens, copied))
         assert_close(found[""], expected[""])
+        hidden = torch.zeros(5, 1, 1, 3 + 5 - first).index_fill(-1, torch.tensor([1, 4]), -torch.inf)
+        assert_close(
+            reading(tokens, projected=reading.project(memory), bias=hidden), plain(tokens, copied, bias=hidden)
+        )
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ def narrow_newtons(
 ) -> list[LearnedNewton]:
     """Return one for every seed, learnt where that was not done.
 
-    None where frames are too far apart or atoms too many, and none for a seed whose training failed.
+    An empty list where frames are too far apart or atoms too many; seeds whose training failed are left out.
     """
     if not can_be_learnt(source.trajectories()[0]):
         return []

@@ -30,8 +30,9 @@ FEWEST_SEEDS = 3
 #: Lead times at which choosing by spread is held against chance: that at which a force's own error shows, and the last.
 JUDGED_FS = (8, 32)
 
-#: Loops that were seen before it was asked how they do at the first of these: they do not judge it.
-SEEN = {"ethanol": range(3)}
+#: Loops that were seen before it was asked how they do at the first of these, or by which temperatures and pieces were
+#: chosen: they do not judge it.
+SEEN = {"ethanol": {*range(3), *range(20, 26)}}
 
 #: Ranks that are asked of the ensemble's spread, for windows at the last lead time.
 LEAST_RANK = 0.3
@@ -58,8 +59,8 @@ def run(
     Args:
         name: of a bundled sample.
         seeds, loops: of the ensembles that are judged, and of each loop; of none there are no tables.
-        kelvin, pieces: changes of the loop; how many pieces are simulated in a round, and of how many frames.
         first_loop: the first seed of the loops, for others than those that were seen.
+        kelvin, pieces: changes of the loop: between which temperatures; how many pieces, and of how many frames.
         strategies: that choose what is simulated next, of `STRATEGIES`.
 
     Raises:
@@ -112,7 +113,7 @@ def _about(size: DoubtSize, loop: LoopSize, seeds: int, drawn: range) -> str:
         "the first three tables"
     )
     looped = (
-        f"{len(drawn)} seeds of the loops, {drawn.start} to {drawn.stop - 1}, of {loop.n_members} members with "
+        f"loops of seeds {drawn.start} to {drawn.stop - 1}, of {loop.n_members} members with "
         f"{loop.n_steps} + {loop.n_path_steps}, {loop.width} wide"
     )
     told = "; ".join([*([judged] if seeds else []), *([looped] if drawn else [])])
