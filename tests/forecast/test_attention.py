@@ -6,10 +6,10 @@ import pytest
 import torch
 from contracts.small_models import held_out, small_model
 from torch.testing import assert_close
+from values_read import values_read
 
 from asteroid_nb.forecast.attention import FEW_KEYS, Attention, DistanceBias, blocked, recording, softmax
 from asteroid_nb.forecast.layers import causal
-from asteroid_nb.forecast.near import SharedAttention
 
 MODES = ("softmax", "continuous")
 
@@ -99,12 +99,7 @@ def test_the_record_of_a_forecast_recomputes_the_output_of_every_layer(mode, dec
 
     def keep(name):
         def hook(layer, args, options, output):
-            projected = options.get("projected")
-            values = (projected or layer.project(args[-1]))[1]
-            if isinstance(layer, SharedAttention):
-                (_, own), (_, shared) = projected
-                values = torch.cat([own, shared.expand(-1, own.shape[1], -1, -1, -1)], dim=-2)
-            used[name] = layer, values, output
+            used[name] = layer, values_read(layer, args, options), output
 
         return hook
 

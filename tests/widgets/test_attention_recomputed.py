@@ -7,6 +7,7 @@ import pytest
 import torch
 from contracts.small_models import small_model, walkers
 from torch.testing import assert_close
+from values_read import values_read
 
 from asteroid_nb.forecast.attention import Attention
 from asteroid_nb.forecast.rollout import predict
@@ -24,8 +25,7 @@ def used_by_a_forecast(run: Run) -> dict[str, list[tuple[torch.Tensor, torch.Ten
         if isinstance(layer, Attention):
 
             def keep(layer, args, options, output, name=name):
-                values = (options.get("projected") or layer.project(args[-1]))[1]
-                calls.setdefault(name, []).append((values, output))
+                calls.setdefault(name, []).append((values_read(layer, args, options), output))
 
             hooks.append(layer.register_forward_hook(keep, with_kwargs=True))
     predict(run, walkers()[0], starts=START)
