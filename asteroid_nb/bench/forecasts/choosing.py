@@ -32,7 +32,6 @@ MOST_UNSURE = 0.25
 #: Frames of a chain before the molecule is given new velocities, and between those that may be chosen.
 KICK_FRAMES, BETWEEN_FRAMES = 50, 10
 
-
 #: Frames of a piece: its end, which chooses the best epoch, must show a bend.
 FEWEST_FRAMES = 12
 
