@@ -11,7 +11,7 @@ import json
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ SETTINGS_FILE, WEIGHTS_FILE, CHECKPOINT_FILE = "settings.json", "weights.safeten
 #: What torch.load raises for files that are cut off, no checkpoint of ours, or would run code.
 FOREIGN = (pickle.UnpicklingError, zipfile.BadZipFile, struct.error, AssertionError, EOFError, OSError, RuntimeError)
 FOREIGN += (AttributeError, LookupError, TypeError, ValueError)
+
+#: Of models made of several: two can disagree, and no folder may ask for more than so many.
+FEWEST_MEMBERS, MOST_MEMBERS = 2, 100
 
 #: Changed whenever an older folder could no longer be understood.
 FORMAT = 1
@@ -109,6 +112,30 @@ def load_record(folder: str | Path, *, kind: str) -> dict[str, Any]:
             "Name the folder of another run, or read it with the asteroid-nb that wrote it."
         )
     return record
+
+
+def member_folder(folder: str | Path, number: int) -> Path:
+    """Return where a member of a model made of several is kept."""
+    return Path(folder) / f"member-{number:02d}"
+
+
+def save_members(folder: str | Path, members: Sequence[Any], *, kind: str, record: Mapping[str, Any]) -> Path:
+    """Write the folder of each member below one that counts them."""
+    for number, member in enumerate(members):
+        member.save(member_folder(folder, number))
+    return save_model(folder, kind=kind, record={"n_members": len(members), **record}, weights={})
+
+
+def member_folders(folder: str | Path, record: Mapping[str, Any]) -> list[Path]:
+    """Return where the members are that a record of `load_record` counts.
+
+    Raises:
+        CorruptModel: the count is none.
+    """
+    count = record.get("n_members")
+    if type(count) is not int or not FEWEST_MEMBERS <= count <= MOST_MEMBERS:
+        raise CorruptModel(f"{folder} has {count!r} members. Copy the folder or train again.")
+    return [member_folder(folder, number) for number in range(count)]
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import numpy as np
 from asteroid_nb.bench.arms import DEQ, EXPLICIT, MATCHED, TEST_FRAMES, judging
 from asteroid_nb.bench.runs import kept, log_path, weights_digest
 from asteroid_nb.bench.setting import Setting
-from asteroid_nb.equilibrium.committee import FEWEST, Committee
+from asteroid_nb.checkpoints import FEWEST_MEMBERS
+from asteroid_nb.equilibrium.committee import Committee
 from asteroid_nb.equilibrium.frames import Frames
 from asteroid_nb.finding import Finding, Rule, spread
 from asteroid_nb.units import FS_PER_PS, MEV_PER_EV
@@ -109,7 +110,7 @@ def _longer(setting: Setting) -> list[Record]:
 
 def _committee(setting: Setting, records: Sequence[Record]) -> list[Record]:
     """Return the record of the equilibrium models of all seeds asked together, where there are several."""
-    if len(records) < FEWEST or any("failed" in one for one in records):
+    if len(records) < FEWEST_MEMBERS or any("failed" in one for one in records):
         return []
     runs = [setting.run(DEQ, seed) for seed in range(len(records))]
     path = log_path(setting, "committee", runs[0], [weights_digest(one) for one in runs], TEST_FRAMES)

@@ -12,17 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asteroid_nb.checkpoints import load_record, save_model
+from asteroid_nb.checkpoints import FEWEST_MEMBERS, MOST_MEMBERS, load_record, member_folders, save_members
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.equilibrium.dynamics import calculator
 from asteroid_nb.equilibrium.run import ForceErrors, ForceFieldRun, errors_of
-from asteroid_nb.errors import CorruptModel, InvalidSettings, ModelMismatch
+from asteroid_nb.errors import InvalidSettings, ModelMismatch
 from asteroid_nb.shapes import Float
 
 KIND = "force-field-committee"
-
-#: Two can disagree; and no folder may ask for more than so many.
-FEWEST, MOST = 2, 100
 
 
 class Agreed(NamedTuple):
@@ -51,14 +48,16 @@ class Committee:
         members: that have learnt the same elements.
 
     Raises:
-        InvalidSettings: fewer than two members, or more than `MOST`.
+        InvalidSettings: fewer than two members, or more than `MOST_MEMBERS`.
         ModelMismatch: members that know other elements.
     """
 
     def __init__(self, members: Sequence[ForceFieldRun]) -> None:
         self.members = list(members)
-        if not FEWEST <= len(self.members) <= MOST:
-            raise InvalidSettings(f"A committee has {FEWEST} to {MOST} members, found {len(self.members)}.")
+        if not FEWEST_MEMBERS <= len(self.members) <= MOST_MEMBERS:
+            raise InvalidSettings(
+                f"A committee has {FEWEST_MEMBERS} to {MOST_MEMBERS} members, found {len(self.members)}."
+            )
         first = self.members[0]
         for number, member in enumerate(self.members):
             if set(member.atomic_energies_eV) != set(first.atomic_energies_eV):
@@ -105,9 +104,7 @@ class Committee:
 
     def save(self, folder: str | Path) -> Path:
         """Write each member's folder below one that counts them."""
-        for number, member in enumerate(self.members):
-            member.save(_member_folder(folder, number))
-        return save_model(folder, kind=KIND, record={"n_members": len(self)}, weights={})
+        return save_members(folder, self.members, kind=KIND, record={})
 
     @classmethod
     def load(cls, folder: str | Path) -> Committee:
@@ -117,11 +114,4 @@ class Committee:
             CorruptModel: a member is missing or damaged, or the count is none.
             ModelMismatch: members that know other elements.
         """
-        count = load_record(folder, kind=KIND).get("n_members")
-        if type(count) is not int or not FEWEST <= count <= MOST:
-            raise CorruptModel(f"{folder} has {count!r} members. Copy the folder or train again.")
-        return cls([ForceFieldRun.load(_member_folder(folder, number)) for number in range(count)])
-
-
-def _member_folder(folder: str | Path, number: int) -> Path:
-    return Path(folder) / f"member-{number:02d}"
+        return cls([ForceFieldRun.load(one) for one in member_folders(folder, load_record(folder, kind=KIND))])

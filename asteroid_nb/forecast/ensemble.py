@@ -14,7 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asteroid_nb.checkpoints import load_record, save_model
+from asteroid_nb.checkpoints import (
+    FEWEST_MEMBERS,
+    MOST_MEMBERS,
+    load_record,
+    member_folder,
+    member_folders,
+    save_members,
+)
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Window, Windows
 from asteroid_nb.errors import CorruptModel, Interrupted, InvalidSettings, ModelMismatch
@@ -25,9 +32,6 @@ from asteroid_nb.forecast.training import are_several, train
 from asteroid_nb.shapes import Float
 
 KIND = "ensemble"
-
-#: Two make a spread, if a poor one; and no folder may ask for more than so many.
-FEWEST, MOST = 2, 100
 
 
 class Ensemble:
@@ -44,8 +48,10 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Any], *, name: str = KIND) -> None:
         self.members, self.name = list(members), name
-        if len(self.members) < FEWEST:
-            raise InvalidSettings(f"An ensemble needs {FEWEST} members or more, found {len(self.members)}. Train more.")
+        if len(self.members) < FEWEST_MEMBERS:
+            raise InvalidSettings(
+                f"An ensemble needs {FEWEST_MEMBERS} members or more, found {len(self.members)}. Train more."
+            )
         known: dict[str, Any] = {}
         for number, member in enumerate(self.members):
             for what, value in _facts(member).items():
@@ -100,9 +106,7 @@ class Ensemble:
         """
         if other := [type(one).__name__ for one in self.members if not isinstance(one, Run)]:
             raise InvalidSettings(f"A {other[0]} has no folder of its own. Save an ensemble of runs, or fit again.")
-        for number, member in enumerate(self.members):
-            member.save(member_folder(folder, number))
-        return save_model(folder, kind=KIND, record={"n_members": len(self), "name": self.name}, weights={})
+        return save_members(folder, self.members, kind=KIND, record={"name": self.name})
 
     @classmethod
     def load(cls, folder: str | Path) -> Ensemble:
@@ -112,15 +116,10 @@ class Ensemble:
             CorruptModel: a member is missing or damaged, or the count is none.
         """
         record = load_record(folder, kind=KIND)
-        count, name = record.get("n_members"), record.get("name")
-        if type(count) is not int or not FEWEST <= count <= MOST or not isinstance(name, str):
-            raise CorruptModel(f"{folder} has {count!r} members called {name!r}. Copy the folder or train again.")
-        return cls([Run.load(member_folder(folder, number)) for number in range(count)], name=name)
-
-
-def member_folder(folder: str | Path, number: int) -> Path:
-    """Return where a member is kept."""
-    return Path(folder) / f"member-{number:02d}"
+        name, folders = record.get("name"), member_folders(folder, record)
+        if not isinstance(name, str):
+            raise CorruptModel(f"{folder} is called {name!r}, which is no name. Copy the folder or train again.")
+        return cls([Run.load(one) for one in folders], name=name)
 
 
 def train_ensemble(
@@ -142,13 +141,13 @@ def train_ensemble(
         options: of `train`.
 
     Raises:
-        InvalidSettings: fewer than two members, or more than `MOST`; several molecules.
+        InvalidSettings: fewer than two members, or more than `MOST_MEMBERS`; several molecules.
         Interrupted: a member's training was stopped.
     """
     if are_several(trajectories):
         raise InvalidSettings("An ensemble forecasts one molecule, found several. Pass the trajectories of one.")
-    if not FEWEST <= n_members <= MOST:
-        raise InvalidSettings(f"n_members was {n_members}; an ensemble has {FEWEST} to {MOST}.")
+    if not FEWEST_MEMBERS <= n_members <= MOST_MEMBERS:
+        raise InvalidSettings(f"n_members was {n_members}; an ensemble has {FEWEST_MEMBERS} to {MOST_MEMBERS}.")
     members = []
     for number in range(n_members):
         where = None if folder is None else member_folder(folder, number)

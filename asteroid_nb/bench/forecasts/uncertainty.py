@@ -72,24 +72,35 @@ def run(
     loop = loop if kelvin is None else dataclasses.replace(loop, kelvin=kelvin)
     loop = loop if pieces is None else dataclasses.replace(loop, n_chosen=pieces[0], piece_frames=pieces[1])
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = range(seeds)
-    judging = [(folder, name, seed, size) for seed in numbers]
-    waiting = [job for job in judging if not doubt.record_path(*job).is_file()]
-    side_by_side(doubt.judge_seed, waiting, processes=processes, label="ensembles")
+    told = _judged(folder, name, seeds, size, processes=processes)
+    found = [ranks(name, told, size, kind=kind) for kind in ("windows", "atoms")] if told else []
+    found += [calibration(name, told, size)] if told else []
     drawn = range(first_loop, first_loop + loops)
-    begin = [(folder, name, seed, loop, strategies) for seed in drawn]
-    side_by_side(begin_to_learn, begin, processes=processes, label="beginnings")
-    choosing = [(folder, name, strategy, seed, loop) for seed in drawn for strategy in strategies]
-    side_by_side(choose_and_learn, choosing, processes=processes, label="loops", unit="loop")
-    told = [doubt.judge_seed(*job) for job in judging]
-    learnt = {one: [choose_and_learn(folder, name, one, seed, loop) for seed in drawn] for one in strategies}
-    found = [ranks(name, told, size, kind=kind) for kind in ("windows", "atoms")] if seeds else []
-    found += [calibration(name, told, size)] if seeds else []
     if loops:
+        learnt = _looped(folder, name, drawn, loop, strategies=strategies, processes=processes)
         found += [errors_by_cost(name, learnt, loop, drawn=drawn), ranks_where_it_is_hot(name, learnt, loop)]
     path = write(folder, page, found, command=command, about=_about(size, loop, seeds, drawn))
     print(path.read_text(encoding="utf-8"))
     return path
+
+
+def _judged(folder: Path, name: str, seeds: int, size: DoubtSize, *, processes: int) -> list[Record]:
+    """Return what every seed's ensemble knows of its errors, learning what was not learnt."""
+    jobs = [(folder, name, seed, size) for seed in range(seeds)]
+    waiting = [job for job in jobs if not doubt.record_path(*job).is_file()]
+    side_by_side(doubt.judge_seed, waiting, processes=processes, label="ensembles")
+    return [doubt.judge_seed(*job) for job in jobs]
+
+
+def _looped(
+    folder: Path, name: str, drawn: range, loop: LoopSize, *, strategies: Sequence[str], processes: int
+) -> dict[str, list[list[Record]]]:
+    """Return the rounds of every loop by strategy, doing what was not done."""
+    beginnings = [(folder, name, seed, loop, strategies) for seed in drawn]
+    side_by_side(begin_to_learn, beginnings, processes=processes, label="beginnings")
+    choosing = [(folder, name, strategy, seed, loop) for seed in drawn for strategy in strategies]
+    side_by_side(choose_and_learn, choosing, processes=processes, label="loops", unit="loop")
+    return {one: [choose_and_learn(folder, name, one, seed, loop) for seed in drawn] for one in strategies}
 
 
 def _must_exist(strategies: Sequence[str]) -> None:
