@@ -41,12 +41,15 @@ def _rollout(options: argparse.Namespace) -> None:
     if not options.length > 0:
         raise InvalidSettings(f"--length was {options.length:g} fs; it must be more than nothing.")
     told = {**_told(options), "--length": options.length, "--starts": options.starts}
-    told["--temperature"] = options.temperature
+    told |= {"--temperature": options.temperature, "--reference": options.reference}
     rollouts.run(
         **_forecasts(options),
         seeds=options.seeds,
         chaining=rollouts.Chaining(
-            length_fs=options.length, n_starts=options.starts, temperature_K=options.temperature
+            length_fs=options.length,
+            n_starts=options.starts,
+            temperature_K=options.temperature,
+            reference=options.reference,
         ),
         command=_said("rollout", told),
     )

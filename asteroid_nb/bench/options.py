@@ -67,6 +67,10 @@ def _bench_rollout(benches: Any, add: Adding) -> None:
     command.add_argument("--length", type=float, default=5000.0, metavar="FS", help="of each chain")
     command.add_argument("--starts", type=int, default=64, help="chains of each forecaster")
     command.add_argument("--temperature", type=float, metavar="K", help="a thermostat holds chains at it")
+    command.add_argument(
+        "--reference", metavar="METHOD",
+        help="that made the data, such as GFN2-xTB: it is run on from the same starts, and chains are judged by that",
+    )  # fmt: skip
 
 
 def _bench_speed(benches: Any, add: Adding) -> None:

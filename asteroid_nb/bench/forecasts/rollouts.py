@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from asteroid_nb.bench.forecasts.accuracy import failures
-from asteroid_nb.bench.forecasts.arms import Arm, compared, keep, record_of, usual_ridges
+from asteroid_nb.bench.forecasts.arms import Arm, chosen_folder, compared, keep, record_of, usual_ridges
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
+from asteroid_nb.bench.forecasts.run_on import run_on
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.bench.timing import one_thread
 from asteroid_nb.data.windows import Windows
@@ -44,26 +46,35 @@ class Chaining:
         length_fs: how long.
         n_starts: from how many starts.
         temperature_K: what a thermostat holds them at; none without.
+        reference: method that is run on from the same starts and judged by, instead of the test walker.
 
     Raises:
-        InvalidSettings: a temperature that is none.
+        InvalidSettings: a temperature that is none, or one for chains that are judged by dynamics without a thermostat.
     """
 
     length_fs: float = LENGTH_FS
     n_starts: int = N_STARTS
     temperature_K: float | None = None
+    reference: str | None = None
 
     def __post_init__(self) -> None:
         _ = self.thermostat  # which knows what a temperature is
+        if self.temperature_K is not None and self.reference is not None:
+            raise InvalidSettings("A reference keeps its energy: ask for it, or for a temperature, not for both.")
 
     @property
     def file(self) -> str:
         held = "" if self.temperature_K is None else f"-{self.temperature_K:g}K"
-        return f"chains-{self.length_fs:g}fs-{self.n_starts}{held}.json"
+        by = "" if self.reference is None else f"-by-{self.reference}"
+        return f"chains-{self.length_fs:g}fs-{self.n_starts}{held}{by}.json"
 
     @property
     def thermostat(self) -> Thermostat | None:
         return None if self.temperature_K is None else Thermostat(temperature_K=self.temperature_K)
+
+    def n_blocks(self, horizon: int, dt_fs: float) -> int:
+        """Return how many forecasts make a chain."""
+        return max(1, round(self.length_fs / (horizon * dt_fs)))
 
     def __str__(self) -> str:
         held = "" if self.temperature_K is None else f", held at {self.temperature_K:g} K"
@@ -92,7 +103,7 @@ def run(
     """
     _must_show_velocities(protocols, chaining)
     found = [
-        rollouts(folder, *one, chaining)
+        rollouts(folder, *one, chaining, processes=processes)
         for one in compared(folder, sources, protocols, seeds=seeds, n_epochs=n_epochs, processes=processes)
     ]
     about = f"{n_epochs} epochs, {seeds} seeds; starts on the walker that nothing was learnt or chosen by."
@@ -111,12 +122,15 @@ def _must_show_velocities(protocols: Sequence[str], chaining: Chaining) -> None:
         )
 
 
-def rollouts(folder: Path, protocol: Protocol, source: Source, arms: Sequence[Arm], chaining: Chaining) -> Finding:
+def rollouts(
+    folder: Path, protocol: Protocol, source: Source, arms: Sequence[Arm], chaining: Chaining, *, processes: int = 2
+) -> Finding:
     """Return the table of one protocol on one source."""
     records = [record_of(folder, arm) for arm in arms]
     sound = [arm for arm, record in zip(arms, records, strict=True) if "failed" not in record]
-    own = [_of_arm(folder, arm, chaining) for arm in sound]
-    rivals = _of_rivals(folder, protocol, source, [*sound, *arms][0], chaining, newton=bool(sound))
+    truth = functools.cache(lambda: _truth(folder, protocol, source, chaining, processes=processes))
+    own = [_of_arm(folder, arm, chaining, truth) for arm in sound]
+    rivals = _of_rivals(folder, protocol, source, [*sound, *arms][0], chaining, truth, newton=bool(sound))
     rows = [_row(name, [record]) for name, record in rivals.items()]
     if own:
         rows.append(_row("STI-Transformer", own))
@@ -129,27 +143,49 @@ def rollouts(folder: Path, protocol: Protocol, source: Source, arms: Sequence[Ar
         rows=rows,
         rules=[*_rules(own, len(arms), protocol.spacing_fs, chaining.temperature_K), *failures(records)],
         note=f"Whole: no bond {BREAK_ANG:g} Å off its mean. The rest while whole: distances, peaks of the density of "
-        f"states, mean temperature of the worst element, torsions, each against the test walker{_but(chaining)}. One "
-        "half of that walker against the other shows what sampling alone does. Shown twice: peaks that both its "
+        f"states, mean temperature of the worst element, torsions, each against {_judge_said(chaining)}. One "
+        "half of it against the other shows what sampling alone does. Shown twice: peaks that both its "
         f"halves have within {SAME_PER_CM:g} 1/cm. Mean ± standard deviation over seeds.",
     )  # fmt: skip
 
 
-def _but(chaining: Chaining) -> str:
+def _truth(folder: Path, protocol: Protocol, source: Source, chaining: Chaining, *, processes: int) -> Windows:
+    """Return windows over what chains are judged by: the test walker, or the reference run on from where they start."""
+    test, method = protocol.parts(source.trajectories()).test, chaining.reference
+    if method is None:
+        return test
+    n_frames = chaining.n_blocks(protocol.horizon, test.dt_fs) * protocol.horizon
+    where = chosen_folder(folder, source, protocol.name, method, repr((chaining.n_starts, n_frames)))
+    return run_on(where, test, method=method, n_starts=chaining.n_starts, n_frames=n_frames, processes=processes)
+
+
+def _judge_said(chaining: Chaining) -> str:
+    if chaining.reference is not None:
+        return f"{chaining.reference} run on at constant energy from the same starts, as long"
     if chaining.temperature_K is None:
-        return ""
+        return "the test walker"
     return (
-        f" (but every temperature against {chaining.temperature_K:g} K: at equilibrium all elements are equally warm)"
+        f"the test walker (but every temperature against {chaining.temperature_K:g} K: at equilibrium all elements are "
+        "equally warm)"
     )
 
 
-def _of_arm(folder: Path, arm: Arm, chaining: Chaining) -> Record:
+def _of_arm(folder: Path, arm: Arm, chaining: Chaining, truth: Callable[[], Windows]) -> Record:
     path = arm.folder(folder) / chaining.file
-    return record_of(folder, arm, path.name) if path.is_file() else keep(path, _chain(arm.load(folder), arm, chaining))
+    if path.is_file():
+        return record_of(folder, arm, path.name)
+    return keep(path, _chain(arm.load(folder), arm, chaining, truth()))
 
 
 def _of_rivals(
-    folder: Path, protocol: Protocol, source: Source, arm: Arm, chaining: Chaining, *, newton: bool
+    folder: Path,
+    protocol: Protocol,
+    source: Source,
+    arm: Arm,
+    chaining: Chaining,
+    truth: Callable[[], Windows],
+    *,
+    newton: bool,
 ) -> dict[str, Record]:
     """Return rollouts of the ridge maps, of the potential that an arm starts from, and of the truth itself."""
     path = arm.folder(folder) / f"rivals-{chaining.file}"
@@ -158,9 +194,10 @@ def _of_rivals(
     parts = protocol.parts(source.trajectories())
     skip = arm.load(folder).model.skip if newton else None
     integrating = [LearnedNewton(skip.potential, horizon=protocol.horizon)] if isinstance(skip, NewtonSkip) else []
-    found = {one.name: _chain(one, arm, chaining) for one in [*usual_ridges(parts), *integrating]}
-    halves = _halves(parts.test, chaining.temperature_K)
-    return keep(path, found | {"the test walker, half against half": _told(halves, None)})
+    found = {one.name: _chain(one, arm, chaining, truth()) for one in [*usual_ridges(parts), *integrating]}
+    halves = _halves(truth(), chaining.temperature_K)
+    true = "the test walker" if chaining.reference is None else chaining.reference
+    return keep(path, found | {f"{true}, half against half": _told(halves, None)})
 
 
 def _halves(test: Windows, asked_K: float | None) -> RolloutQuality:
@@ -171,15 +208,15 @@ def _halves(test: Windows, asked_K: float | None) -> RolloutQuality:
     return judge(covered(first), second, asked_K=asked_K)
 
 
-def _chain(forecaster: Any, arm: Arm, chaining: Chaining) -> Record:
+def _chain(forecaster: Any, arm: Arm, chaining: Chaining, truth: Windows) -> Record:
     windows = arm.asked.parts(arm.source.trajectories()).test
-    n_blocks = max(1, round(chaining.length_fs / (arm.asked.horizon * windows.dt_fs)))
+    n_blocks = chaining.n_blocks(arm.asked.horizon, windows.dt_fs)
     how = {"n_starts": chaining.n_starts, "n_blocks": n_blocks, "thermostat": chaining.thermostat}
     with one_thread():
         began = time.perf_counter()
         paths = chains(forecaster, windows, **how)
         seconds = time.perf_counter() - began
-    quality = judge(paths, windows, asked_K=chaining.temperature_K)
+    quality = judge(paths, truth, asked_K=chaining.temperature_K)
     return _told(quality, len(paths) * (len(paths[0]) - 1) * windows.dt_fs / seconds)
 
 
@@ -233,7 +270,7 @@ def _rules(records: Sequence[Record], n_seeds: int, spacing_fs: float, asked_K: 
         return rules
     folded = 1 / (2 * spacing_fs * CM_PER_FS_LIGHT) < FASTEST_PER_CM
     seen = f", folded: frames {spacing_fs:g} fs apart are too far for the fastest vibrations" if folded else ""
-    which = {"furthest_peak_per_cm": "peaks", "furthest_repeated_per_cm": "peaks that both halves of the walker show"}
+    which = {"furthest_peak_per_cm": "peaks", "furthest_repeated_per_cm": "peaks that both halves of the truth show"}
     return [
         *rules,
         *(
