@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from asteroid_nb.bench.forecasts.accuracy import failures
 from asteroid_nb.bench.forecasts.arms import Arm, chosen_folder, compared, keep, record_of, usual_ridges
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
-from asteroid_nb.bench.forecasts.run_on import run_on
+from asteroid_nb.bench.forecasts.run_on import must_have_made, run_on
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.bench.timing import one_thread
 from asteroid_nb.data.windows import Windows
@@ -99,9 +100,11 @@ def run(
     """Train what is not there yet, chain its forecasts and the rivals', write a page, and return it.
 
     Raises:
-        InvalidSettings: a name that is no protocol; a temperature for a protocol of frames too far apart.
+        InvalidSettings: a name that is no protocol; a temperature for a protocol of frames too far apart; a reference
+            that did not make the data.
     """
     _must_show_velocities(protocols, chaining)
+    _must_be_of_the_reference(sources, protocols, chaining)
     found = [
         rollouts(folder, *one, chaining, processes=processes)
         for one in compared(folder, sources, protocols, seeds=seeds, n_epochs=n_epochs, processes=processes)
@@ -120,6 +123,12 @@ def _must_show_velocities(protocols: Sequence[str], chaining: Chaining) -> None:
             f"A temperature was asked for, and {', '.join(far)} looks at frames more than {FURTHEST_FS:g} fs apart, "
             "which do not show velocities. Ask for F1, or for no temperature."
         )
+
+
+def _must_be_of_the_reference(sources: Sequence[Source], protocols: Sequence[str], chaining: Chaining) -> None:
+    if chaining.reference is not None:
+        for name, source in product(PROTOCOLS.keys() & protocols, sources):
+            must_have_made(chaining.reference, PROTOCOLS[name].parts(source.trajectories()).test)
 
 
 def rollouts(

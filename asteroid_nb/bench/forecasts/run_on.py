@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from asteroid_nb import units
-from asteroid_nb.data.engines import Xtb
+from asteroid_nb.data import engines
 from asteroid_nb.data.simulate import simulate
 from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Windows, WindowShape
@@ -28,9 +28,10 @@ AROUND = 3
 
 
 def run_on(folder: Path, windows: Windows, *, method: str, n_starts: int, n_frames: int, processes: int = 2) -> Windows:
-    """Return windows over dynamics at constant energy from the present of as many windows, run where that is not kept.
+    """Return windows over dynamics at constant energy from the present of some windows, run where that is not kept.
 
     Velocities at the present come from the frames around it, so that every path goes on as its walker did.
+    What is returned are windows of two frames, which cover all that was run, a trajectory for each path.
 
     Args:
         folder: that keeps a file of each path.
@@ -43,12 +44,13 @@ def run_on(folder: Path, windows: Windows, *, method: str, n_starts: int, n_fram
         MissingExtra: tblite is not installed.
         SimulationFailed: a molecule flew apart.
     """
-    chosen = windows.subset(most=n_starts).starts
-    presents = [(windows.trajectories[one], at + _present(windows)) for one, at in chosen]
-    _must_have_made(method, *presents[0])
+    must_have_made(method, windows)
+    presents = [_present(windows, start) for start in windows.subset(most=n_starts).starts]
     paths = [folder / f"{number:03d}.npy" for number in range(len(presents))]
+    how: dict[str, Any] = {"method": method, "n_frames": n_frames, "dt_fs": windows.dt_fs}
+    how["timestep_fs"] = timestep_fs(windows.trajectories[0].dt_fs)
     jobs = [
-        (path, *_at_present(walker, frame), walker.atomic_numbers, walker.masses, method, n_frames, windows.dt_fs)
+        (path, *_at_present(walker, frame), walker.atomic_numbers, walker.masses, how)
         for path, (walker, frame) in zip(paths, presents, strict=True)
         if not path.is_file()
     ]
@@ -56,12 +58,28 @@ def run_on(folder: Path, windows: Windows, *, method: str, n_starts: int, n_fram
     return _over([np.load(path) for path in paths], windows)
 
 
-def _present(windows: Windows) -> int:
-    """Return which frame of a window is the last that is seen."""
+def must_have_made(method: str, windows: Windows) -> None:
+    """Raise what `run_on` would, before there is anything to run."""
     shape = windows.shape
     if min(shape.history - 1, shape.horizon) * shape.stride_frames < AROUND:
         raise InvalidSettings(f"A velocity needs {AROUND} frames on either side of the present. Ask for more of both.")
-    return (shape.history - 1) * shape.stride_frames
+    walker, frame = _present(windows, windows.starts[0])
+    if walker.forces is None:
+        raise InvalidSettings(f"{walker.name} has no forces, so that nobody can tell whether {method} made it.")
+    atoms = _atoms(np.asarray(walker.positions[frame], dtype=float), walker.atomic_numbers, walker.masses)
+    atoms.calc = engines.factory(method, None)()
+    off = float(np.abs(atoms.get_forces() - walker.forces[frame]).max())
+    if not off <= SAME_FORCE_EV_PER_ANG:
+        raise InvalidSettings(
+            f"Forces of {walker.name} are up to {off:.3g} eV/Å off those of {method}, which therefore did not make it. "
+            "Ask for no reference, or for the method that did."
+        )
+
+
+def _present(windows: Windows, start: np.ndarray) -> tuple[Trajectory, int]:
+    """Return the trajectory of a window and which of its frames is the last that is seen."""
+    number, first = start
+    return windows.trajectories[number], first + (windows.shape.history - 1) * windows.shape.stride_frames
 
 
 def _at_present(walker: Trajectory, frame: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,30 +105,14 @@ def timestep_fs(dt_fs: float) -> float:
     return dt_fs / math.ceil(dt_fs / TIMESTEP_FS)
 
 
-def _must_have_made(method: str, walker: Trajectory, frame: int) -> None:
-    atoms = _atoms(np.asarray(walker.positions[frame], dtype=float), walker.atomic_numbers, walker.masses)
-    atoms.calc = Xtb(method)()
-    if walker.forces is None:
-        raise InvalidSettings(f"{walker.name} has no forces, so that nobody can tell whether {method} made it.")
-    off = float(np.abs(atoms.get_forces() - walker.forces[frame]).max())
-    if not off <= SAME_FORCE_EV_PER_ANG:
-        raise InvalidSettings(
-            f"Forces of {walker.name} are up to {off:.3g} eV/Å off those of {method}, which therefore did not make it. "
-            "Ask for no reference, or for the method that did."
-        )
-
-
 def _keep_path(
-    path: Path, positions: np.ndarray, velocities: np.ndarray, numbers: np.ndarray, masses: np.ndarray, method: str,
-    n_frames: int, dt_fs: float,
+    path: Path, positions: np.ndarray, velocities: np.ndarray, numbers: np.ndarray, masses: np.ndarray,
+    how: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write the frames [1 + frames, atoms, 3] of one path, the first that which it starts from."""
     atoms = _atoms(positions, numbers, masses)
     atoms.set_velocities(velocities * units.FS_PER_ASE_TIME)
-    ahead = simulate(
-        atoms, method=method, n_frames=n_frames, dt_fs=dt_fs, timestep_fs=timestep_fs(dt_fs),
-        equilibration_fs=0.0, relax=False, processes=0, progress=False,
-    )[0]  # fmt: skip
+    ahead = simulate(atoms, **how, equilibration_fs=0.0, relax=False, processes=0, progress=False)[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.save(file, np.concatenate([positions[None].astype(np.float32), ahead.positions]))
@@ -126,4 +128,4 @@ def _over(paths: list[np.ndarray], like: Windows) -> Windows:
         Trajectory(path, one.atomic_numbers, like.dt_fs, masses=one.masses, bonds=one.bonds, check_distances=False)
         for path in paths
     ]
-    return Windows(walkers, WindowShape(history=like.shape.history, horizon=like.shape.horizon))
+    return Windows(walkers, WindowShape(history=1, horizon=1))
