@@ -151,10 +151,10 @@ def rollouts(
               "torsions off, of 1", "fs/s of one core"),
         rows=rows,
         rules=[*_rules(own, len(arms), protocol.spacing_fs, chaining.temperature_K), *failures(records)],
-        note=f"Whole: no bond {BREAK_ANG:g} Å off its mean. The rest while whole: distances, peaks of the density of "
-        f"states, mean temperature of the worst element, torsions, each against {_judge_said(chaining)}. One "
-        "half of it against the other shows what sampling alone does. Shown twice: peaks that both its "
-        f"halves have within {SAME_PER_CM:g} 1/cm. Mean ± standard deviation over seeds.",
+        note=f"Whole: no bond {BREAK_ANG:g} Å off its mean, of those that the truth keeps. The rest while whole: "
+        "distances, peaks of the density of states, mean temperature of the worst element, torsions, each against "
+        f"{_judge_said(chaining)}. One half of it against the other shows what sampling alone does. Shown twice: peaks "
+        f"that both its halves have within {SAME_PER_CM:g} 1/cm. Mean ± standard deviation over seeds.",
     )  # fmt: skip
 
 
