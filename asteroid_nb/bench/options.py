@@ -69,7 +69,8 @@ def _bench_rollout(benches: Any, add: Adding) -> None:
     command.add_argument("--temperature", type=float, metavar="K", help="a thermostat holds chains at it")
     command.add_argument(
         "--reference", metavar="METHOD",
-        help="that made the data, such as GFN2-xTB: it is run on from the same starts, and chains are judged by that",
+        help="that made the data, such as GFN2-xTB: chains start from its own dynamics, equilibrated one by one at the "
+        "temperature (otherwise 500 K), keep their energy, and are judged by it",
     )  # fmt: skip
 
 

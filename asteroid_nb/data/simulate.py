@@ -52,8 +52,7 @@ def simulate(
     What each walker cost is in its ``provenance["core_seconds"]``.
 
     Args:
-        molecule: ``ase.Atoms``, a `Trajectory` (its first frame), a file, or a name such as "ethanol". Atoms that have
-            momenta go on with these under ``relax=False, equilibration_fs=0``: nothing is drawn, moved or stilled.
+        molecule: ``ase.Atoms``, a `Trajectory` (its first frame), a file, or a name such as "ethanol".
         calculator: a factory that makes a fresh ASE calculator; then ``method`` is not used. One that no other process
             can import (a lambda, or anything defined in the script or notebook) makes walkers run one by one here.
         processes: walkers running at a time, as many as there are cores by default; 0 runs them in this process.
@@ -97,14 +96,9 @@ def _record(settings: SimulationSettings, start: Any, make: Callable[[], Any]) -
     packages = getattr(make, "packages", ("ase",))
     return {
         "settings": dataclasses.asdict(settings),
-        "molecule": engines.describe(start) | ({"momenta": _momenta(start)} if settings.goes_on(start) else {}),
+        "molecule": engines.describe(start),
         "versions": engines.versions(*packages),
     }
-
-
-def _momenta(start: Any) -> list[list[float]]:
-    """Return the momenta of a start that goes on, in amu Å/fs."""
-    return np.round(start.get_momenta() / units.FS_PER_ASE_TIME, 9).tolist()
 
 
 def _run(

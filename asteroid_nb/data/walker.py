@@ -88,10 +88,6 @@ class SimulationSettings:
     def equilibration_steps(self) -> int:
         return round(self.equilibration_fs / self.timestep_fs)
 
-    def goes_on(self, start: ase.Atoms) -> bool:
-        """Return whether the start's own momenta are kept: it has some, and nothing relaxes or equilibrates it."""
-        return start.has("momenta") and not self.relax and self.equilibration_steps == 0
-
     @property
     def chunking(self) -> dict[str, int]:
         return {"n_frames": self.n_frames, "chunk_frames": self.chunk_frames}
@@ -164,8 +160,6 @@ class Walker:
     def _first_state(self) -> State:
         rng = np.random.default_rng([self.settings.seed, self.number])
         atoms = self.start.copy()
-        if self.settings.goes_on(atoms):
-            return State(atoms.get_positions(), atoms.get_momenta(), rng.bit_generator.state)
         if self.settings.relax:
             self._relax(atoms)
         from ase.units import kB

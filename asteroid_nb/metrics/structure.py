@@ -24,7 +24,7 @@ def broken_bonds(
     bonds: Int[np.ndarray, "bonds 2"],
     reference_lengths: Float[np.ndarray, " bonds"],
     *,
-    tolerance_ang: float = BREAK_ANG,
+    tolerance_ang: float | Float[np.ndarray, " bonds"] = BREAK_ANG,
 ) -> Bool[np.ndarray, "frames bonds"]:
     """Return where a bond is further from its mean length than the tolerance; a frame that is not finite is broken."""
     return ~(np.abs(bond_lengths(positions, bonds) - reference_lengths) <= tolerance_ang)
@@ -36,7 +36,7 @@ def stability_fs(
     reference_lengths: Float[np.ndarray, " bonds"],
     dt_fs: float,
     *,
-    tolerance_ang: float = BREAK_ANG,
+    tolerance_ang: float | Float[np.ndarray, " bonds"] = BREAK_ANG,
 ) -> float:
     """Return the time of the first frame in which any bond is broken, infinite if none is.
 
@@ -45,7 +45,7 @@ def stability_fs(
         bonds: of the reference.
         reference_lengths: mean of each bond in the reference, Å.
         dt_fs: between frames.
-        tolerance_ang: how far from the mean a bond may be.
+        tolerance_ang: how far from the mean a bond may be, or each of them.
 
     Reference:
         Fu et al. (2022), arXiv:2210.07237.

@@ -55,26 +55,6 @@ def test_the_same_seed_gives_the_same_frames_in_this_process_or_in_workers(dimer
     assert same(here, there)
 
 
-def test_atoms_that_move_go_on_where_nothing_relaxes_or_equilibrates_them(dimer):
-    (first,) = simulate(dimer, **QUICK)
-    moving = Atoms("Ar2", first.positions[9].astype(float))
-    moving.set_velocities(first.velocities[9] * units.FS_PER_ASE_TIME)
-    on = QUICK | {"equilibration_fs": 0.0, "n_frames": 7}
-    (second,) = simulate(moving, **on, relax=False, seed=5)
-    assert second.positions == pytest.approx(first.positions[10:], abs=1e-5)
-    (drawn,) = simulate(moving, **on, relax=True, seed=5)
-    assert not np.allclose(drawn.velocities[0], second.velocities[0])
-
-
-def test_a_folder_of_other_momenta_is_not_continued(dimer, tmp_path):
-    still = QUICK | {"equilibration_fs": 0.0, "relax": False, "out": tmp_path}
-    dimer.set_velocities([[0, 0, 0], [0, 0, 0.01]])
-    simulate(dimer, **still)
-    dimer.set_velocities([[0, 0, 0], [0, 0, 0.02]])
-    with pytest.raises(SettingsDiffer):
-        simulate(dimer, **still)
-
-
 def test_walkers_and_seeds_differ(dimer):
     first, second = simulate(dimer, **QUICK, n_walkers=2, processes=0)
     (other,) = simulate(dimer, **QUICK, processes=0, seed=1)
