@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from vibrating import vibrating_ethanol
 
-from asteroid_nb.bench.forecasts import accuracy, arms, rollouts
+from asteroid_nb.bench.forecasts import accuracy, arms, chaining, rollouts
 from asteroid_nb.bench.forecasts.arms import Arm
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
@@ -180,7 +180,7 @@ class TestRollouts:
 
     def test_what_is_chained_is_kept(self, tmp_path, monkeypatch):
         first = self.made(tmp_path).read_text(encoding="utf-8")
-        monkeypatch.setattr(rollouts, "chains", lambda *_, **__: pytest.fail("chained again"))
+        monkeypatch.setattr(chaining, "chains", lambda *_, **__: pytest.fail("chained again"))
         assert self.made(tmp_path).read_text(encoding="utf-8") == first
 
     def test_chains_held_at_a_temperature_are_kept_apart_and_judged_by_it(self, tmp_path):
@@ -206,11 +206,11 @@ class TestRollouts:
             self.made(tmp_path, protocols=["F1", "P3"], chaining=rollouts.Chaining(temperature_K=500.0))
 
     GOOD: ClassVar = {
-        "n_whole": 3, "stable_fs": [None] * 3, "temperature_off": 0.01,
+        "n_whole": 3, "n_loose": 0, "stable_fs": [None] * 3, "temperature_off": 0.01,
         "furthest_peak_per_cm": 4.0, "furthest_repeated_per_cm": 3.0,
     }  # fmt: skip
     BAD: ClassVar = {
-        "n_whole": 2, "stable_fs": [None, None, 8.0], "temperature_off": 0.3,
+        "n_whole": 2, "n_loose": 0, "stable_fs": [None, None, 8.0], "temperature_off": 0.3,
         "furthest_peak_per_cm": None, "furthest_repeated_per_cm": 40.0,
     }  # fmt: skip
 
@@ -220,6 +220,10 @@ class TestRollouts:
         assert of([self.GOOD, self.GOOD]) == [True] * n_rules
         assert of([self.GOOD, self.BAD]) == [False] * n_rules
         assert of([self.GOOD]) == [False] * n_rules
+
+    def test_a_rule_says_which_bonds_it_lets_off(self):
+        (whole, *_), (loose, *_) = (rollouts._rules([self.GOOD | {"n_loose": n}], 1, 1.0) for n in (0, 1))
+        assert "breaks" not in whole.asked and "but for 1 that the truth itself breaks" in loose.asked
 
     def test_folded_peaks_are_no_rule(self):
         for peaks in rollouts._rules([self.GOOD], 1, 5.0)[2:]:
