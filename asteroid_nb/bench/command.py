@@ -12,6 +12,7 @@ from typing import Any
 from asteroid_nb.bench import equilibrium
 from asteroid_nb.bench.arms import DEQ, MODELS
 from asteroid_nb.bench.forecasts import accuracy, peers, rollouts, speed, uncertainty
+from asteroid_nb.bench.forecasts.chaining import Chaining
 from asteroid_nb.bench.forecasts.choosing import FEWEST_FRAMES
 from asteroid_nb.bench.setting import FULL, SMALL
 from asteroid_nb.bench.sources import Source
@@ -45,7 +46,7 @@ def _rollout(options: argparse.Namespace) -> None:
     rollouts.run(
         **_forecasts(options),
         seeds=options.seeds,
-        chaining=rollouts.Chaining(
+        chaining=Chaining(
             length_fs=options.length,
             n_starts=options.starts,
             temperature_K=options.temperature,

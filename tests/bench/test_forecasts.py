@@ -13,6 +13,7 @@ from vibrating import vibrating_ethanol
 
 from asteroid_nb.bench.forecasts import accuracy, arms, chaining, rollouts
 from asteroid_nb.bench.forecasts.arms import Arm
+from asteroid_nb.bench.forecasts.chaining import Chaining
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.cli import main
@@ -153,9 +154,7 @@ class TestStarts:
 class TestRollouts:
     def made(self, folder, **changes):
         options = {"sources": [Source()], "protocols": ["F1"], "seeds": 2, "n_epochs": 1, "processes": 0}
-        return rollouts.run(
-            folder=folder, **(options | {"chaining": rollouts.Chaining(length_fs=24.0, n_starts=3)} | changes)
-        )
+        return rollouts.run(folder=folder, **(options | {"chaining": Chaining(length_fs=24.0, n_starts=3)} | changes))
 
     @pytest.fixture(autouse=True)
     def _tiny(self, monkeypatch):
@@ -185,9 +184,9 @@ class TestRollouts:
 
     def test_chains_held_at_a_temperature_are_kept_apart_and_judged_by_it(self, tmp_path):
         free, held = (
-            self.made(
-                tmp_path, chaining=rollouts.Chaining(length_fs=24.0, n_starts=3, temperature_K=temperature_K)
-            ).read_text(encoding="utf-8")
+            self.made(tmp_path, chaining=Chaining(length_fs=24.0, n_starts=3, temperature_K=temperature_K)).read_text(
+                encoding="utf-8"
+            )
             for temperature_K in (None, 300.0)
         )
         assert "held at" not in free and "3 chains of 0.024 ps, held at 300 K" in held
@@ -201,9 +200,9 @@ class TestRollouts:
     def test_what_no_thermostat_takes_is_refused_before_anything_is_trained(self, tmp_path, monkeypatch):
         monkeypatch.setattr(rollouts, "compared", lambda *_, **__: pytest.fail("trained"))
         with pytest.raises(InvalidSettings, match="temperature_K was -5"):
-            self.made(tmp_path, chaining=rollouts.Chaining(temperature_K=-5.0))
+            self.made(tmp_path, chaining=Chaining(temperature_K=-5.0))
         with pytest.raises(InvalidSettings, match="P3 looks at frames more than 2 fs apart"):
-            self.made(tmp_path, protocols=["F1", "P3"], chaining=rollouts.Chaining(temperature_K=500.0))
+            self.made(tmp_path, protocols=["F1", "P3"], chaining=Chaining(temperature_K=500.0))
 
     GOOD: ClassVar = {
         "n_whole": 3, "n_loose": 0, "stable_fs": [None] * 3, "temperature_off": 0.01,

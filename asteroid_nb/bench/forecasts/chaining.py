@@ -105,6 +105,10 @@ class Stage:
     name: str = "the test walker"
 
 
+#: What gives a stage when it is first needed.
+Staging = Callable[[], Stage]
+
+
 def staged(folder: Path, protocol: Protocol, source: Source, chaining: Chaining, *, processes: int) -> Stage:
     """Return where chains start: in the test walker, or in paths of a reference, simulated where they are not kept."""
     test, method = protocol.parts(source.trajectories()).test, chaining.reference
@@ -147,7 +151,3 @@ def told(quality: RolloutQuality, fs_per_s: float | None) -> Record:
     names = ("length_fs", "stable_fs", "distance_mae", "temperatures_K", "torsion_js", "n_whole", "n_loose")
     names += ("temperature_off", "peaks_per_cm", "shown_twice", "furthest_peak_per_cm", "furthest_repeated_per_cm")
     return {name: getattr(quality, name) for name in names} | {"fs_per_s": fs_per_s}
-
-
-#: What gives a stage when it is first needed.
-Staging = Callable[[], Stage]

@@ -11,7 +11,7 @@ import numpy as np
 
 from asteroid_nb.bench.forecasts.accuracy import failures
 from asteroid_nb.bench.forecasts.arms import Arm, compared, keep, record_of, usual_ridges
-from asteroid_nb.bench.forecasts.chaining import LENGTH_FS, N_STARTS, Chaining, Record, Staging, chain, halves, staged
+from asteroid_nb.bench.forecasts.chaining import Chaining, Record, Staging, chain, halves, staged
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS, Protocol
 from asteroid_nb.bench.forecasts.reference import must_have_made
 from asteroid_nb.bench.sources import Source
@@ -22,8 +22,6 @@ from asteroid_nb.forecast.thermostat import FURTHEST_FS
 from asteroid_nb.metrics.structure import BREAK_ANG
 from asteroid_nb.rolling import SAME_PER_CM
 from asteroid_nb.units import CM_PER_FS_LIGHT
-
-__all__ = ["FREE", "LENGTH_FS", "N_STARTS", "Chaining", "rollouts", "run"]
 
 #: What is asked: by which share temperatures may be off. Peaks may be off by `SAME_PER_CM`.
 WARM_SHARE = 0.05
