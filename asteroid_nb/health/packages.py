@@ -32,6 +32,7 @@ OLDEST = {
     "deeptime": "0.4.4",
     "e3nn": "0.5.6",
     "scipy": "1.13",
+    "networkx": "3",
     "pooch": "1.8",
     "safetensors": "0.5",
     "tqdm": "4.66",

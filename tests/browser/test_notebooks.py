@@ -7,6 +7,10 @@ from browser.lab import LATE, ROOT, blank, pixels, run_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+#: How often a notebook is run again whose widgets were late, as they are beside another test; what is late for another
+#: reason stays late.
+MORE_TRIES = 2
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 #: Where a point of the state explorer's figure is on the page, scrolled to; torsions in degrees.
@@ -81,8 +85,9 @@ def ran(page, lab, path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs_and_shows_what_it_promises(path, page, lab):
     notebook = ran(page, lab, path)
-    if any(LATE in said for said in notebook.complaints):  # a busy machine; a fault would be there again
-        notebook = ran(page, lab, path)
+    for _ in range(MORE_TRIES):
+        if any(LATE in said for said in notebook.complaints):
+            notebook = ran(page, lab, path)
     notebook.keep_outputs(path.stem)
     assert notebook.cell_errors() == []
     THEN.get(path.stem, lambda _: None)(notebook)
