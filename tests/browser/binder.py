@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from binder_image import copy_of_the_repository, dockerfile, frozen_base  # noqa: E402
-from browser.lab import FLAGS, LATE, blank, pixels, run_notebook, running_lab  # noqa: E402
+from browser.lab import FLAGS, blank, pixels, run_notebook, running_lab  # noqa: E402
 from conftest import chromium_path  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
@@ -108,20 +108,11 @@ def paint(folder: Path, binder: Environment, notebook: Path) -> None:
         assert opened.ask("__import__('os').environ['OMP_NUM_THREADS']") == "1"
         views = [blank(pixels(canvas)) for canvas in opened.canvases.all()]
         assert views and not any(views), f"{sum(views)} of {len(views)} 3D views are blank"
-        said = complaints_of(opened.complaints)
+        assert not opened.complaints, opened.complaints
         shot, peak_mb = opened.screenshot(f"binder-{notebook.stem}"), opened.ask(PEAK_MB)
         browser.close()
     seconds = time.perf_counter() - began
-    print(
-        f"{notebook.stem}: {len(views)} 3D views painted in {seconds:.0f} s, kernel's peak {peak_mb} MB{said}: {shot}"
-    )
-
-
-def complaints_of(complaints: list[str]) -> str:
-    """Return what is to be said of the browser's complaints; only those of a busy machine may be any."""
-    late, load = [one for one in complaints if LATE in one], os.getloadavg()[0]
-    assert len(late) == len(complaints) and (not late or load > (os.cpu_count() or 1)), complaints
-    return f"; {len(late)} times {LATE!r}, with {load:.0f} processes on {os.cpu_count()} cores" if late else ""
+    print(f"{notebook.stem}: {len(views)} 3D views painted in {seconds:.0f} s, kernel's peak {peak_mb} MB: {shot}")
 
 
 if __name__ == "__main__":

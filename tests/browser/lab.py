@@ -37,8 +37,9 @@ SETTINGS = {
 
 START_S, RUN_S = 120, 900
 
-#: What anywidget says two seconds after a widget began, should it not be ready; then it hears no more of the kernel.
-LATE = "[anywidget] Failed to initialize model"
+#: anywidget gives a widget two seconds to get ready; then it hears no more of the kernel. Two browsers that draw 3D on
+#: two cores can take longer, a user's browser has a machine to itself; so here it is twenty.
+PATIENT = "const asked = AbortSignal.timeout; AbortSignal.timeout = (ms) => asked.call(AbortSignal, 10 * ms);"
 
 CURRENT = "window.jupyterapp?.shell.currentWidget"
 
@@ -302,6 +303,7 @@ def open_notebook(page: Page, lab: Lab, path: Path) -> NotebookPage:
     name = f"{path.stem}-{len(list(lab.folder.iterdir()))}.ipynb"
     (lab.folder / name).write_text(json.dumps(content), encoding="utf-8")
     notebook = NotebookPage(page)
+    page.add_init_script(PATIENT)
     notebook.listen()
     notebook.open(lab, name)
     return notebook

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from browser.lab import LATE, ROOT, blank, pixels, run_notebook
+from browser.lab import ROOT, blank, pixels, run_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-#: How often a notebook is run again whose widgets were late, as they are beside another test; what is late for another
-#: reason stays late.
-MORE_TRIES = 2
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -76,18 +72,10 @@ def click_a_point_of_the_dial(notebook):
 THEN = {"05_rare_events": click_a_state_of_the_map, "06_equilibrium": click_a_point_of_the_dial}
 
 
-def ran(page, lab, path):
-    notebook = run_notebook(page, lab, path)
-    page.wait_for_timeout(3000)  # the last widgets draw after their cells have ended
-    return notebook
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs_and_shows_what_it_promises(path, page, lab):
-    notebook = ran(page, lab, path)
-    for _ in range(MORE_TRIES):
-        if any(LATE in said for said in notebook.complaints):
-            notebook = ran(page, lab, path)
+    notebook = run_notebook(page, lab, path)
+    page.wait_for_timeout(3000)  # the last widgets draw after their cells have ended
     notebook.keep_outputs(path.stem)
     assert notebook.cell_errors() == []
     THEN.get(path.stem, lambda _: None)(notebook)
