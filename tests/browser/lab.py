@@ -38,7 +38,7 @@ SETTINGS = {
 START_S, RUN_S = 120, 900
 
 #: anywidget gives a widget two seconds to get ready; then it hears no more of the kernel. Two browsers that draw 3D on
-#: two cores can take longer, a user's browser has a machine to itself; so here it is twenty.
+#: two cores can take longer, a reader opens one, mostly with a GPU; so here it is twenty.
 PATIENT = "const asked = AbortSignal.timeout; AbortSignal.timeout = (ms) => asked.call(AbortSignal, 10 * ms);"
 
 CURRENT = "window.jupyterapp?.shell.currentWidget"
