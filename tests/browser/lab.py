@@ -276,7 +276,9 @@ def pixels(element: Locator) -> np.ndarray:
 
 
 def blank(picture: np.ndarray) -> bool:
-    """Return whether fewer than one pixel in a thousand differs from the corner's colour."""
+    """Return whether fewer than one pixel in a thousand differs from the corner's colour, or it has no room yet."""
+    if min(picture.shape[:2]) < 3:
+        return True
     return float((np.abs(picture - picture[2, 2]).max(axis=-1) > 24).mean()) < 1e-3
 
 
