@@ -100,11 +100,11 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_finishes(data, tmp_path):
     words[words.index("--epochs") + 1] = "200"
     root = str(Path(__file__).parents[1])
     process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, text=True)
-    wait_until = time.monotonic() + 60
+    wait_until = time.monotonic() + 180
     while not (tmp_path / "checkpoint.pt").is_file() and time.monotonic() < wait_until:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "--resume" in output
     assert anb.Run.load(tmp_path).history, "what was learnt is a model that loads"

@@ -140,7 +140,7 @@ def test_ctrl_c_leaves_one_message_and_a_checkpoint_that_finishes(tmp_path):
     for _ in range(3):
         assert process.stdout.readline() == "step\n"
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert "Traceback" not in err and "KeyboardInterrupt" not in err
     assert (out + err).count("Stopped after") == 1 and "resume to go on" in out + err

@@ -157,7 +157,7 @@ class TestTheCommand:
         try:
             checkpoint = wait_for(tmp_path / "runs", f"*/{kept}", process)
             os.killpg(process.pid, signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=200)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -76,7 +76,7 @@ def chosen_on(plot) -> str:
     return drawn(plot)["layout"]["annotations"][-1]["text"]
 
 
-def settled(condition, seconds=3.0) -> bool:
+def settled(condition, seconds=20.0) -> bool:
     """Return whether something comes true: frames are drawn a moment later, and only the last of many."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
