@@ -27,6 +27,7 @@ from asteroid_nb.bench.forecasts.arms import NEWTON_STEPS, TEST_WINDOWS
 from asteroid_nb.bench.forecasts.narrow import kept_potential
 from asteroid_nb.bench.forecasts.price import fs_per_s
 from asteroid_nb.bench.forecasts.protocols import PROTOCOLS
+from asteroid_nb.bench.forecasts.speed import fast_enough, times_xtb, xtb_fs_per_s
 from asteroid_nb.bench.sources import Source
 from asteroid_nb.bench.timing import one_thread
 from asteroid_nb.checkpoints import CHECKPOINT_FILE
@@ -35,7 +36,7 @@ from asteroid_nb.data.trajectory import Trajectory
 from asteroid_nb.data.windows import Windows, WindowShape
 from asteroid_nb.evaluation import evaluate
 from asteroid_nb.files import replacing
-from asteroid_nb.finding import Finding, spread, write
+from asteroid_nb.finding import Finding, Rule, spread, write
 from asteroid_nb.forecast.baselines import rivals
 from asteroid_nb.forecast.newton import LearnedNewton, NewtonSkip
 from asteroid_nb.forecast.potential import Potential
@@ -48,10 +49,10 @@ FAST = {"skip": "ridge", "delay_frames": 10, "slot_frames": 20, "width": 64, "en
 #: What the potential writes: chains, fs, kelvin.
 N_CHAINS, LENGTH_FS, KELVIN = 64, 10_000.0, 500.0
 
-#: Windows forecast together when timed, as in the bench of speed.
-AT_ONCE = 256
+#: Windows forecast together when timed, as in the bench of speed, and how often.
+AT_ONCE, ROUNDS = 256, 5
 
-HEAD = ("forecaster", "ADE, Å", "FDE, Å", "fs/s of one core")
+HEAD = ("forecaster", "ADE, Å", "FDE, Å", "fs/s of one core", "beside GFN2-xTB")
 
 ARMS = {
     "fast, real walkers": "learns from the training walkers",
@@ -99,10 +100,9 @@ def learnt_from(parts: Split, written: list[Trajectory]) -> Split:
     return Split(Windows(learnt, shape), parts.validation, parts.test)
 
 
-def measured(forecaster: Any, parts: Split) -> dict[str, float]:
+def errors(forecaster: Any, parts: Split) -> dict[str, float]:
     table = evaluate({"it": forecaster}, parts.test, most=TEST_WINDOWS)
-    speed = fs_per_s(forecaster, parts.test, at_once=AT_ONCE)
-    return {"ade_ang": table.ade("it"), "fde_ang": table.fde("it"), "fs_per_s": speed}
+    return {"ade_ang": table.ade("it"), "fde_ang": table.fde("it")}
 
 
 def kept(path: Path, make: Callable[[], Any]) -> Any:
@@ -115,7 +115,7 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def trained(parts: Split, folder: Path, seed: int, options: argparse.Namespace) -> dict[str, float]:
+def trained(parts: Split, folder: Path, seed: int, options: argparse.Namespace) -> Run:
     fitting = {"seed": seed, "n_epochs": options.epochs, "batch_size": options.batch, "device": "cpu"}
     run = anb.train(
         [],
@@ -128,47 +128,95 @@ def trained(parts: Split, folder: Path, seed: int, options: argparse.Namespace) 
     )
     if not run.finished:
         raise SystemExit("Stopped. The same command goes on.")
-    return measured(run, parts) | {"n_parameters": float(sum(one.numel() for one in run.model.parameters()))}
+    return run
 
 
 def finding(source: Source, options: argparse.Namespace) -> Finding:
     if len(source.trajectories()) < 3:
         raise SystemExit(f"{source.name} is fewer than three trajectories: nothing would be kept from what learns.")
+    folder = _folder(source, options)
+    parts = PROTOCOLS["P3"].parts(source.trajectories())
+    potential, written = taught(source, folder, options.potential)
+    others = [*rivals(parts.train, parts.validation), LearnedNewton(potential, horizon=parts.test.shape.horizon)]
+    others[-1].name = "the potential that wrote"
+    off = {one.name: [kept(folder / f"{one.name}.json", lambda one=one: errors(one, parts))] for one in others}
+    alike = {one.name: [one] for one in others}
+    for arm, frames in zip(ARMS, ([], written), strict=True):
+        learnt, places = learnt_from(parts, frames), [folder / f"{arm}-{seed}" for seed in range(options.seeds)]
+        off[arm] = [
+            kept(
+                place.with_name(f"{place.name}.json"),
+                lambda place=place, seed=seed, learnt=learnt: errors(trained(learnt, place, seed, options), parts),
+            )
+            for seed, place in enumerate(places)
+        ]
+        alike[arm] = [Run.load(place) for place in places]
+    return table(source, off, *timed(alike, parts), options)
+
+
+def _folder(source: Source, options: argparse.Namespace) -> Path:
+    """Return where what is finished for these data and options is kept."""
     said = "".join(letter if letter.isalnum() else "-" for letter in source.name)
     chosen = (source.fingerprint, FAST, N_CHAINS, LENGTH_FS, KELVIN, NEWTON_STEPS, str(options.potential))
     chosen = (*chosen, options.epochs, options.windows, options.batch)
     folder = options.folder / f"{said}-{hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
-    parts = PROTOCOLS["P3"].parts(source.trajectories())
-    potential, written = taught(source, folder, options.potential)
-    others = [*rivals(parts.train, parts.validation), LearnedNewton(potential, horizon=parts.test.shape.horizon)]
-    others[-1].name = "the potential that wrote"
-    rows = {one.name: [kept(folder / f"{one.name}.json", lambda one=one: measured(one, parts))] for one in others}
-    for arm, frames in {"fast, real walkers": [], "fast, taught": written}.items():
-        learnt = learnt_from(parts, frames)
-        rows[arm] = [
-            kept(
-                folder / f"{arm}-{seed}.json",
-                lambda seed=seed, arm=arm, learnt=learnt: trained(learnt, folder / f"{arm}-{seed}", seed, options),
-            )
-            for seed in range(options.seeds)
-        ]
+    return folder
+
+
+def table(
+    source: Source,
+    off: dict[str, list[dict[str, float]]],
+    rates: dict[str, float],
+    xtb: float | None,
+    options: argparse.Namespace,
+) -> Finding:
     return Finding(
-        key="D", title=f"{source.name}: 100 fs ahead in one step", head=HEAD,
-        rows=[_row(name, found) for name, found in rows.items()], rules=[],
+        key="D",
+        title=f"{source.name}: 100 fs ahead in one step",
+        head=HEAD,
+        rows=[
+            *(_row(name, off[name], each, xtb) for name, each in rates.items()),
+            ("GFN2-xTB dynamics", "–", "–", f"{xtb:,.1f}" if xtb else "–", "1 ×"),
+        ],
+        rules=[rule for arm in ARMS for rule in (_below(arm, off), fast_enough(arm, rates[arm], xtb))],
         note=f"Protocol P3, {AT_ONCE} windows together on one core. "
         + "; ".join(f'"{name}" {words}' for name, words in ARMS.items())
-        + f", {len(written)} chains of {LENGTH_FS / 1000:g} ps at {KELVIN:g} K. {options.epochs} epochs of "
-        f"{options.windows:,} windows, {options.seeds} seed(s).",
-    )  # fmt: skip
+        + f", {N_CHAINS} chains of {LENGTH_FS / 1000:g} ps at {KELVIN:g} K. {options.epochs} epochs of "
+        f"{options.windows:,} windows, {options.seeds} seed(s), of which the first is timed. All are timed "
+        f"{ROUNDS} times, one after the other, and each counts by its fastest, GFN2-xTB dynamics, too.",
+    )
 
 
-def _row(name: str, found: list[dict[str, float]]) -> tuple[str, ...]:
-    def listed(key: str, digits: int) -> str:
-        values = [one[key] for one in found]
-        return spread(values, digits) if len(values) > 1 else f"{values[0]:.{digits}f}"
+def timed(alike: dict[str, list[Any]], parts: Split) -> tuple[dict[str, float], float | None]:
+    """Return fs of trajectory in a second, of forecasters by name and of GFN2-xTB dynamics, None if not installed.
 
-    return name, listed("ade_ang", 4), listed("fde_ang", 4), listed("fs_per_s", 0)
+    Each is timed in every round, because a shared machine is now faster and now slower, and counts by its fastest.
+    """
+    rounds, xtb = [], []
+    for _ in range(ROUNDS):
+        xtb.append(xtb_fs_per_s(parts.test.trajectories[-1]))
+        rounds.append({name: fs_per_s(one, parts.test, at_once=AT_ONCE) for name, (one, *_) in alike.items()})
+    fastest = {name: max(one[name] for one in rounds) for name in alike}
+    return fastest, max((one for one in xtb if one is not None), default=None)
+
+
+def _below(arm: str, off: dict[str, list[dict[str, float]]]) -> Rule:
+    """Return whether every seed is nearer the truth than each ridge map, over the horizon and at its end."""
+    keys = ("ade_ang", "fde_ang")
+    ours = {key: max(one[key] for one in off[arm]) for key in keys}
+    best = {key: min(one[key] for name, each in off.items() if "ridge" in name for one in each) for key in keys}
+    return Rule(
+        asked=f"{arm}: ADE and FDE below every ridge's, for every seed",
+        measured=" / ".join(f"{ours[key]:.4f} against {best[key]:.4f}" for key in keys) + " Å",
+        holds=all(ours[key] < best[key] for key in keys),
+    )
+
+
+def _row(name: str, off: list[dict[str, float]], rate: float, xtb: float | None) -> tuple[str, ...]:
+    far = ([one[key] for one in off] for key in ("ade_ang", "fde_ang"))
+    words = (spread(each, 4) if len(each) > 1 else f"{each[0]:.4f}" for each in far)
+    return name, *words, f"{rate:,.0f}", times_xtb(rate, xtb)
 
 
 def main() -> None:

@@ -131,7 +131,7 @@ def timed(
 def speed(work: Timed, xtb: float | None, limits: Peaks) -> Finding:
     """Return the table of one protocol on one source, beside ``xtb`` fs of simulation in a second."""
     rows = [
-        (name, *(f"{rate:,.0f}" for rate in each), _times(max(each), xtb), *work.off[name])
+        (name, *(f"{rate:,.0f}" for rate in each), times_xtb(max(each), xtb), *work.off[name])
         for name, each in work.rates.items()
     ]
     return Finding(
@@ -143,7 +143,7 @@ def speed(work: Timed, xtb: float | None, limits: Peaks) -> Finding:
             ("GFN2-xTB dynamics", f"{xtb:,.1f}" if xtb else "–", *["–"] * (len(BATCHES) - 1), "1 ×", "–", "–"),
         ],
         rules=[
-            *(_fast_enough(name, max(work.rates[name]), xtb) for name in work.judged),
+            *(fast_enough(name, max(work.rates[name]), xtb) for name in work.judged),
             *(_roofline(name, one, limits) for name, one in work.works.items()),
         ],
         note="One core, one thread. Whole forecasts, velocities and network included. GFN2-xTB dynamics is timed "
@@ -156,14 +156,15 @@ def speed(work: Timed, xtb: float | None, limits: Peaks) -> Finding:
 def _simulate(sources: Sequence[Source], simulated: dict[str, list[float]]) -> None:
     """Time the simulation of every source once more, where it is installed."""
     for source in sources:
-        if (rate := _xtb_fs_per_s(source.trajectories()[-1])) is not None:
+        if (rate := xtb_fs_per_s(source.trajectories()[-1])) is not None:
             simulated[source.name].append(rate)
 
 
-def _fast_enough(name: str, rate: float, xtb: float | None) -> Rule:
+def fast_enough(name: str, rate: float, xtb: float | None) -> Rule:
+    """Return whether ``rate``, fs of trajectory in a second, is `FACTOR` times that of the simulation, ``xtb``."""
     return Rule(
         asked=f"{name}: at least {FACTOR:,.0f} times as fast as GFN2-xTB dynamics in steps of {XTB_STEP_FS:g} fs",
-        measured=_times(rate, xtb),
+        measured=times_xtb(rate, xtb),
         holds=None if xtb is None else rate >= FACTOR * xtb,
     )
 
@@ -175,11 +176,12 @@ def _off(alike: Sequence[Any], windows: Windows) -> tuple[str, ...]:
     return tuple(spread(values, 4) if len(values) > 1 else f"{values[0]:.4f}" for values in each)
 
 
-def _times(rate: float, xtb: float | None) -> str:
+def times_xtb(rate: float, xtb: float | None) -> str:
+    """Return in words how many times as fast as the simulation, ``xtb``, a forecaster is."""
     return "not known: tblite is not installed" if xtb is None else f"{rate / xtb:,.0f} ×"
 
 
-def _xtb_fs_per_s(trajectory: Trajectory) -> float | None:
+def xtb_fs_per_s(trajectory: Trajectory) -> float | None:
     """Return how much trajectory a second of the simulation yields on this core, None where it is not installed."""
     from ase import units
     from ase.md.verlet import VelocityVerlet
