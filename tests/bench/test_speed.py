@@ -82,7 +82,7 @@ def test_the_page_names_every_forecaster_and_the_simulation(tmp_path, monkeypatc
 
 def test_the_fastest_simulation_is_what_forecasts_are_held_against(monkeypatch):
     simulated, clock = {"one": []}, iter([3.0, None, 5.0])
-    monkeypatch.setattr(speed, "_xtb_fs_per_s", lambda _: next(clock))
+    monkeypatch.setattr(speed, "xtb_fs_per_s", lambda _: next(clock))
     monkeypatch.setattr(Source, "trajectories", lambda self: walkers())
     for _ in range(3):
         speed._simulate([Source(name="one")], simulated)
