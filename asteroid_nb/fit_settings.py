@@ -11,7 +11,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
 from asteroid_nb.errors import InvalidSettings
-from asteroid_nb.processes import how_many
+from asteroid_nb.processes import how_many, part_at_exit
 
 #: What each number may be: at least the first, below the second.
 RANGES = {
@@ -88,6 +88,8 @@ def make_fabric(settings: FitSettings) -> Fabric:
         plugins=LightningEnvironment() if one else None,  # who trains alone asks no launcher how many there are
     )
     fabric.launch()
+    if not one:
+        part_at_exit()
     return fabric
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import functools
 import os
@@ -43,6 +44,26 @@ def how_many(n_devices: int, n_nodes: int) -> tuple[int, int]:
             f"each of {there[1]} machines. Leave both out under torchrun."
         )
     return there
+
+
+@functools.cache
+def part_at_exit() -> None:
+    """Have this process part from the others when it ends, while its interpreter still lives.
+
+    A thread of gloo that lets go of a tensor later than that aborts the process, and ``torchrun`` takes a training that
+    is done for one that failed (https://github.com/pytorch/pytorch/issues/190489). NCCL is left to torch: its parting
+    waits for the others, which may have failed.
+    """
+    atexit.register(_part)
+
+
+def _part() -> None:
+    if distributed.is_available() and distributed.is_initialized():
+        if distributed.get_backend() == "gloo":
+            distributed.destroy_process_group()
+        elif _patient.cache_info().currsize:
+            distributed.destroy_process_group(_patient())
+        _patient.cache_clear()
 
 
 def are_several() -> bool:

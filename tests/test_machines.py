@@ -116,6 +116,9 @@ class TestTwoProcesses:
             told = (together / f"too_far_apart-{rank}.txt").read_text()
             assert told.startswith("InvalidTrajectory") and "stored every 4 fs" in told
 
+    def test_part_before_their_interpreters_end(self, together):
+        assert [(together / f"end-{rank}.txt").read_text() for rank in (0, 1)] == ["parted", "parted"]
+
 
 class TestADeath:
     @pytest.fixture(scope="class")

@@ -6,6 +6,7 @@ torchrun --nproc_per_node 2 tests/trainings.py FOLDER [--resume] [--die-at STEP]
 from __future__ import annotations
 
 import argparse
+import atexit
 import dataclasses
 import hashlib
 import os
@@ -105,6 +106,13 @@ def die_at(step: int) -> None:
     ForecastTask.loss = loss  # type: ignore[method-assign]
 
 
+def tell_the_end(folder: Path) -> None:
+    """Write down whether this process still holds on to the others, which may abort it once its interpreter ends."""
+    (folder / f"end-{os.environ.get('RANK', '0')}.txt").write_text(
+        "held" if torch.distributed.is_initialized() else "parted"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -114,6 +122,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    atexit.register(tell_the_end, options.folder)  # before the library does: what is registered first comes last
     if options.die_at:
         die_at(options.die_at)
     for name in options.names:
